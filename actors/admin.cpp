@@ -1,0 +1,243 @@
+#include "actors/admin.hpp"
+
+#include <memory>
+
+#include <nlohmann/json.hpp>
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+namespace {
+
+using pointer = admin_actor::stateful_pointer<admin_state>;
+using json = nlohmann::ordered_json;
+using text_promise = caf::typed_response_promise<std::string>;
+
+std::string hex(uint64_t x) { return fmt::format("{:016x}", x); }
+
+// --- this node -----------------------------------------------------------------------------------
+
+/// What this node says of itself: {"keys","tombstones","bytes","hints","epoch"}.
+caf::result<std::string> report(pointer self) {
+  auto promise = self->make_response_promise<std::string>();
+  auto& st = self->state;
+  auto sum = std::make_shared<std::pair<size_t, vnode_report>>(st.vnodes.size(), vnode_report{});
+  auto one = [self, sum, promise]() mutable {
+    if (--sum->first > 0)
+      return;
+    json out;
+    out["keys"] = sum->second.keys;
+    out["tombstones"] = sum->second.tombstones;
+    out["bytes"] = sum->second.bytes;
+    out["hints"] = 0;
+    out["state"] = sum->second.caught_up ? "up" : "recovering";
+    out["epoch"] = self->state.context->epoch();
+    promise.deliver(out.dump());
+  };
+  for (auto& x : st.vnodes)
+    self->request(x, limits::service_deadline, report_atom::value)
+        .then(
+            [sum, one](const vnode_report& x) mutable {
+              sum->second += x;
+              one();
+            },
+            [one](const caf::error&) mutable { one(); });
+  return promise;
+}
+
+// --- the cluster ---------------------------------------------------------------------------------
+
+struct status_survey {
+  view_ptr view;
+  std::vector<json> reports;
+};
+
+json status_document(const status_survey& x) {
+  auto& topo = x.view->topo;
+  std::vector<size_t> held(topo.members.size());
+  for (auto& list : topo.replicas)
+    for (auto i : list)
+      ++held[i];
+  json waiting = json::array();
+  json members = json::array();
+  for (size_t i = 0; i < topo.members.size(); ++i) {
+    auto& m = topo.members[i];
+    auto& report = x.reports[i];
+    auto up = !report.is_null();
+    if (!up)
+      waiting.push_back(m.name + " is down");
+    else if (report["state"] != "up")
+      waiting.push_back(m.name + " is " + report["state"].get<std::string>());
+    else if (report["epoch"] != topo.epoch)
+      waiting.push_back(m.name + " has topology " + report["epoch"].dump() + " of " +
+                        std::to_string(topo.epoch));
+    members.push_back({{"name", m.name},
+                       {"zone", m.zone},
+                       {"state", up ? report["state"] : json{"down"}},
+                       {"memcache", m.memcache_address},
+                       {"cluster", m.cluster_address},
+                       {"partitions", held[i]},
+                       {"keys", up ? report["keys"] : json{0}},
+                       {"bytes", up ? report["bytes"] : json{0}},
+                       {"hints", up ? report["hints"] : json{0}}});
+  }
+  return {{"epoch", topo.epoch},
+          {"settled", waiting.empty()},
+          {"waiting_for", std::move(waiting)},
+          {"members", std::move(members)}};
+}
+
+/// Asks every member for its report; a member that does not answer is down.
+void survey_members(pointer self, std::function<void(const status_survey&)> done) {
+  auto& st = self->state;
+  auto x = std::make_shared<status_survey>();
+  x->view = st.view;
+  x->reports.resize(st.view->topo.members.size());
+  std::vector<std::pair<member_index, call>> calls;
+  for (size_t i = 0; i < x->reports.size(); ++i) {
+    calls.emplace_back(static_cast<member_index>(i), call{});
+    calls.back().second.what = service_call{"admin", "report"};
+  }
+  st.surveys.ask(
+      self, st.view.get(), std::move(calls),
+      [x](member_index from, answer& a) {
+        if (auto text = std::get_if<text_answer>(&a.what))
+          x->reports[from] = json::parse(text->text, nullptr, false);
+        if (!x->reports[from].is_object())
+          x->reports[from] = nullptr;
+      },
+      [x, done = std::move(done)] { done(*x); });
+}
+
+caf::result<std::string> status(pointer self) {
+  auto promise = self->make_response_promise<std::string>();
+  survey_members(self, [promise](const status_survey& x) mutable {
+    promise.deliver(status_document(x).dump());
+  });
+  return promise;
+}
+
+/// `stats cluster`: the same as lines of the memcache protocol.
+caf::result<std::string> stats_cluster(pointer self) {
+  auto promise = self->make_response_promise<std::string>();
+  survey_members(self, [promise](const status_survey& x) mutable {
+    auto document = status_document(x);
+    std::string out;
+    auto add = [&](const std::string& name, const std::string& value) {
+      out += "STAT " + name + ' ' + value + "\r\n";
+    };
+    add("epoch", document["epoch"].dump());
+    add("settled", document["settled"] ? "yes" : "no");
+    for (auto& m : document["members"]) {
+      auto prefix = m["name"].get<std::string>() + ':';
+      for (auto key : {"state", "zone", "memcache", "cluster"})
+        add(prefix + key, m[key].get<std::string>());
+      for (auto key : {"partitions", "keys", "bytes", "hints"})
+        add(prefix + key, m[key].dump());
+    }
+    promise.deliver(out + "END\r\n");
+  });
+  return promise;
+}
+
+std::string ring(const cluster_view& view) {
+  json partitions = json::array();
+  for (size_t i = 0; i < view.topo.replicas.size(); ++i) {
+    json replicas = json::array();
+    for (auto x : view.topo.replicas[i])
+      replicas.push_back(view.topo.members[x].name);
+    partitions.push_back({{"partition", i}, {"replicas", std::move(replicas)}});
+  }
+  return json{
+      {"epoch", view.topo.epoch}, {"partitions", std::move(partitions)}, {"moves", json::array()}}
+      .dump();
+}
+
+caf::result<std::string> locate(pointer self, const std::string& key) {
+  if (key.empty() || key.size() > limits::key_bytes_max)
+    return failure(errc::refused, "locate: a key has 1 to 250 bytes");
+  auto& st = self->state;
+  auto view = st.view;
+  auto partition = partition_of(key_hash(key), view->topo.settings.partitions);
+  auto places = view->replica_places(partition);
+  auto found = std::make_shared<std::map<member_index, json>>();
+  std::vector<std::pair<member_index, call>> calls;
+  for (auto x : places) {
+    call c;
+    c.partition = partition;
+    c.key = blob::copy_of(key);
+    c.what = read_call{};
+    calls.emplace_back(x, std::move(c));
+  }
+  auto promise = self->make_response_promise<std::string>();
+  auto each = [view, found, key](member_index from, answer& a) {
+    json out{{"name", view->topo.members[from].name},
+             {"state", "down"},
+             {"version", nullptr},
+             {"bytes", 0},
+             {"deleted", false}};
+    if (auto x = std::get_if<record_answer>(&a.what)) {
+      out["state"] = "up";
+      if (auto winner = latest(x->value)) {
+        out["version"] = hex(digest_of(key, x->value));
+        out["bytes"] = winner->value.size();
+        out["deleted"] = winner->tombstone;
+      }
+    } else if (view->alive[from]) {
+      out["state"] = "up";
+    }
+    (*found)[from] = std::move(out);
+  };
+  auto all = [promise, found, view, partition, key]() mutable {
+    json replicas = json::array();
+    for (auto x : view->replica_places(partition))
+      replicas.push_back((*found)[x]);
+    json out{{"key", key}, {"partition", partition}, {"replicas", std::move(replicas)}};
+    // A key may hold bytes that are no UTF-8: they are shown replaced.
+    promise.deliver(out.dump(-1, ' ', false, json::error_handler_t::replace));
+  };
+  st.surveys.ask(self, view.get(), std::move(calls), each, all);
+  return promise;
+}
+
+caf::result<std::string> on_command(pointer self, const std::string& command,
+                                    const std::vector<std::string>& arguments) {
+  auto& st = self->state;
+  if (!st.view)
+    return failure(errc::not_a_member,
+                   st.context->name + " is not a member of a cluster yet: it is still joining");
+  if (command == "status")
+    return status(self);
+  if (command == "stats")
+    return stats_cluster(self);
+  if (command == "ring")
+    return ring(*st.view);
+  if (command == "locate" && arguments.size() == 1)
+    return locate(self, arguments[0]);
+  return failure(errc::refused, st.context->name + " does not know the command " + command +
+                                    " with " + std::to_string(arguments.size()) +
+                                    " arguments: this version has status, ring and locate KEY");
+}
+
+} // namespace
+
+admin_actor::behavior_type admin(pointer self, context_ptr context,
+                                 std::vector<vnode_actor> vnodes) {
+  self->state.context = std::move(context);
+  self->state.vnodes = std::move(vnodes);
+  return {
+      [self](admin_atom, const std::string& command, const std::vector<std::string>& arguments) {
+        return on_command(self, command, arguments);
+      },
+      [self](service_atom, const std::string& request) -> caf::result<std::string> {
+        if (request == "report")
+          return report(self);
+        return failure(errc::incompatible, "this version does not know the question " + request);
+      },
+      [self](const view_ptr& view) { self->state.view = view; },
+      [self](answer_list& xs) { self->state.surveys.on_answers(xs); },
+  };
+}
+
+} // namespace kai

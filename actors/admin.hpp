@@ -1,0 +1,31 @@
+#pragma once
+
+#include <random>
+
+#include "actors/node_context.hpp"
+#include "actors/survey.hpp"
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+namespace kai {
+
+/// Answers kai-admin, the HTTP page and `stats cluster` with JSON documents (the outer interface),
+/// and the admin actors of other nodes about this one.
+///
+/// Spawned by node, one; runs on the scheduler; lives as long as the node. Holds nothing but open
+/// questions.
+struct admin_state {
+  static inline const char* name = "kai.admin";
+  admin_state() = default;
+
+  context_ptr context;
+  std::vector<vnode_actor> vnodes;
+  view_ptr view;
+  survey_desk surveys;
+};
+
+admin_actor::behavior_type admin(admin_actor::stateful_pointer<admin_state> self,
+                                 context_ptr context, std::vector<vnode_actor> vnodes);
+
+} // namespace kai

@@ -1,0 +1,257 @@
+#include "actors/connection.hpp"
+
+#include <algorithm>
+
+#include <unistd.h>
+
+#include <caf/io/middleman.hpp>
+#include <caf/send.hpp>
+
+#include "actors/client_answers.hpp"
+#include "actors/client_commands.hpp"
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+namespace {
+
+using self_pointer = connection_self*;
+using slot = connection_state::slot;
+using memcache::verb;
+
+/// To itself: the loop has taken note of the last halt or trigger.
+using switched_atom = caf::atom_constant<caf::atom("switched")>;
+
+void proceed(self_pointer self);
+
+/// Moves the answers whose turn has come to the socket's buffer.
+void drain(self_pointer self) {
+  auto& st = self->state;
+  while (st.commands.front_finished()) {
+    auto& s = st.commands.front();
+    if (!s.noreply && s.command != st.failed_command && !s.text.empty()) {
+      auto& out = self->wr_buf(st.handle);
+      out.insert(out.end(), s.text.begin(), s.text.end());
+    }
+    if (s.failed)
+      st.failed_command = s.command;
+    st.commands.pop();
+  }
+}
+
+void on_response(self_pointer self, response& x) {
+  auto& st = self->state;
+  if (!st.commands.is_running(x.tag))
+    return;
+  auto& s = st.commands[x.tag];
+  if (s.write)
+    st.request_bytes -= s.write->value.size();
+  // Straight to the socket when it is its turn already.
+  auto direct = st.commands.is_front(x.tag) && !s.noreply && s.command != st.failed_command;
+  write_response(st, s, x, direct ? self->wr_buf(st.handle) : s.text);
+  st.commands.finish(x.tag);
+}
+
+void finish_with_text(self_pointer self, uint64_t sequence, std::string_view text) {
+  auto& st = self->state;
+  if (!st.commands.is_running(sequence))
+    return;
+  memcache::append(st.commands[sequence].text, text);
+  st.commands.finish(sequence);
+  proceed(self);
+}
+
+// --- starting ------------------------------------------------------------------------------------
+
+void start_barrier(self_pointer self, uint64_t sequence, slot& s) {
+  auto& st = self->state;
+  auto fail = [self, sequence](const caf::error& err) {
+    memcache::output text;
+    memcache::append_failure(text, err);
+    finish_with_text(self, sequence, {text.data(), text.size()});
+  };
+  if (s.op == verb::flush_all) {
+    ++st.loop->count.cmd_flush;
+    self->request(st.services.topology, limits::service_deadline, flush_all_atom::value, s.delay)
+        .then([self, sequence](bool) { finish_with_text(self, sequence, "OK\r\n"); }, fail);
+  } else if (s.op == verb::stats) {
+    self->request(st.services.stats, limits::service_deadline, stats_atom::value, s.argument)
+        .then([self, sequence](const std::string& text) { finish_with_text(self, sequence, text); },
+              fail);
+  } else {
+    st.closing = true;
+    st.commands.finish(sequence);
+  }
+}
+
+void start_commands(self_pointer self) {
+  auto& st = self->state;
+  auto window = std::clamp<size_t>(limits::answer_bytes_in_flight_max / st.answer_estimate, 1,
+                                   limits::commands_in_flight_max);
+  if (self->wr_buf(st.handle).size() > limits::unsent_bytes_high)
+    return;
+  st.commands.start_next(window, [&](uint64_t sequence, slot& s) {
+    if (s.key.empty())
+      start_barrier(self, sequence, s);
+    else
+      st.starting.requests.push_back({sequence, s.key, s.write});
+  });
+  if (!st.starting.requests.empty())
+    self->send(st.loop->take_coordinator(), std::exchange(st.starting, {}));
+}
+
+/// Says so when the loop has taken note of a halt or trigger, which is before it runs what was
+/// posted in the same turn.
+void await_switch(self_pointer self) {
+  auto& st = self->state;
+  st.switching = true;
+  auto who = caf::actor_cast<caf::actor>(self);
+  self->system().middleman().backend().post(
+      [who = std::move(who)] { caf::anon_send(who, switched_atom::value); });
+}
+
+/// Reading stops while the client has too much under way or takes too little, and goes on when that
+/// is over.
+void regulate(self_pointer self) {
+  auto& st = self->state;
+  if (st.client_done || st.switching)
+    return;
+  auto unsent = self->wr_buf(st.handle).size();
+  auto full = unsent > limits::unsent_bytes_high ||
+              st.commands.size() > limits::commands_in_flight_max ||
+              st.request_bytes > limits::request_bytes_in_flight_max;
+  auto low = unsent <= limits::unsent_bytes_low &&
+             st.commands.size() <= limits::commands_in_flight_max / 2 &&
+             st.request_bytes <= limits::request_bytes_in_flight_max / 2;
+  if (full && !st.paused) {
+    st.paused = true;
+    ++st.loop->count.reads_paused;
+    self->halt(st.handle);
+    await_switch(self);
+  } else if (low && st.paused) {
+    st.paused = false;
+    self->trigger(st.handle);
+    await_switch(self);
+  }
+}
+
+/// Answers what can be answered, starts what can be started, and ends the connection when all is
+/// done.
+void proceed(self_pointer self) {
+  auto& st = self->state;
+  auto before = st.commands.size() + 1;
+  // A barrier may finish as it starts, which lets those behind it start.
+  while (st.commands.size() < before) {
+    before = st.commands.size();
+    drain(self);
+    start_commands(self);
+    drain(self);
+  }
+  auto unsent = self->wr_buf(st.handle).size();
+  if (unsent > 0) {
+    st.loop->count.bytes_written += unsent - st.backlog;
+    self->flush(st.handle);
+  }
+  st.backlog = self->wr_buf(st.handle).size();
+  // What is left in the buffer waits for the socket: only then it is worth a message per write to
+  // know when it is through.
+  if ((st.backlog > 0) != st.counting_writes) {
+    st.counting_writes = st.backlog > 0;
+    self->ack_writes(st.handle, st.counting_writes);
+  }
+  if ((st.closing && st.commands.empty()) || (st.client_done && st.commands.empty())) {
+    self->flush(st.handle);
+    self->close(st.handle);
+    self->quit();
+    return;
+  }
+  regulate(self);
+}
+
+/// Reads more at once where the client sends more, and less again after a while of little.
+void fit_read_size(self_pointer self, size_t got) {
+  auto& st = self->state;
+  auto size = st.read_bytes;
+  if (got == size) {
+    size = std::min(4 * size, limits::client_read_bytes_max);
+    st.small_reads = 0;
+  } else if (4 * got > size) {
+    st.small_reads = 0;
+  } else if (++st.small_reads >= 32) {
+    size = std::max(size / 4, limits::client_read_bytes_min);
+    st.small_reads = 0;
+  }
+  if (size == st.read_bytes)
+    return;
+  st.read_bytes = size;
+  self->configure_read(st.handle, caf::io::receive_policy::at_most(size));
+}
+
+void on_data(self_pointer self, const caf::io::new_data_msg& x) {
+  auto& st = self->state;
+  if (st.closing)
+    return;
+  st.loop->count.bytes_read += x.buf.size();
+  fit_read_size(self, x.buf.size());
+  st.parser->feed({x.buf.data(), x.buf.size()});
+  using memcache::parse_status;
+  while (!st.closing && st.parser->next(st.parsed) != parse_status::input_pending)
+    take_command(st, st.parsed);
+  proceed(self);
+}
+
+/// The client sends no more. What it asked for is still answered: over a second descriptor, because
+/// CAF gives up the first.
+void on_closed(self_pointer self, const caf::io::connection_closed_msg& x) {
+  auto& st = self->state;
+  if (st.client_done || st.commands.empty())
+    return self->quit();
+  st.client_done = true;
+  auto fd = ::dup(static_cast<int>(x.handle.id()));
+  if (fd < 0)
+    return self->quit();
+  st.handle = self->add_scribe(fd);
+  st.backlog = 0;
+  st.counting_writes = false;
+  // One that never reads must not hold the descriptor for ever.
+  self->delayed_send(self, limits::half_closed_max, caf::exit_reason::user_shutdown);
+  proceed(self);
+}
+
+} // namespace
+
+caf::behavior connection(connection_self* self, caf::io::connection_handle handle, io_loop_ptr loop,
+                         client_services services) {
+  auto& st = self->state;
+  st.loop = std::move(loop);
+  st.services = std::move(services);
+  st.handle = handle;
+  st.parser.emplace(st.loop->context().options.memcache.max_item_size);
+  st.authenticated = !st.loop->credentials;
+  self->set_default_handler(caf::drop);
+  ++st.loop->count.curr_connections;
+  ++st.loop->count.total_connections;
+  self->attach_functor([loop = st.loop] { --loop->count.curr_connections; });
+  self->configure_read(handle, caf::io::receive_policy::at_most(st.read_bytes));
+  return {
+      [self](const caf::io::new_data_msg& x) { on_data(self, x); },
+      [self](response_list& xs) {
+        for (auto& x : xs.responses)
+          on_response(self, x);
+        proceed(self);
+      },
+      [self](const caf::io::data_transferred_msg&) { proceed(self); },
+      [self](switched_atom) {
+        self->state.switching = false;
+        regulate(self);
+      },
+      [self](stop_atom) {
+        self->state.closing = true;
+        proceed(self);
+      },
+      [self](caf::exit_reason reason) { self->quit(reason); },
+      [self](const caf::io::connection_closed_msg& x) { on_closed(self, x); },
+  };
+}
+
+} // namespace kai

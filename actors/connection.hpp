@@ -1,0 +1,96 @@
+#pragma once
+
+#include <string>
+
+#include <caf/io/broker.hpp>
+#include <caf/stateful_actor.hpp>
+
+#include "actors/io_loop.hpp"
+#include "protocol/limits.hpp"
+#include "protocol/memcache/pipeline.hpp"
+#include "protocol/memcache/text_parser.hpp"
+#include "protocol/memcache/text_reply.hpp"
+
+namespace kai {
+
+/// What `version` answers: clients tell from it what a server can do, and kai does what this
+/// memcached does.
+inline constexpr const char* memcache_version = "1.6.18";
+
+/// Whom a connection asks about things other than keys.
+struct client_services {
+  topology_actor topology;
+  stats_actor stats;
+};
+
+} // namespace kai
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::client_services)
+
+namespace kai {
+
+/// One client: parser, answers in order, back-pressure, half-close.
+///
+/// Forked by the acceptor; a broker on the I/O loop; lives until the client goes, sends `quit` or
+/// breaks the protocol. When it dies its commands may have happened or not; the client sees a
+/// closed connection.
+struct connection_state {
+  static inline const char* name = "kai.connection";
+
+  connection_state() = default;
+
+  /// What is to be answered in one place of the order.
+  struct slot {
+    memcache::verb op = memcache::verb::get;
+    bool noreply = false;
+    /// The last key of a get: END follows.
+    bool ends = false;
+    /// The command it belongs to: when one key of a get fails, nothing of that get follows.
+    uint64_t command = 0;
+    blob key;
+    std::optional<mutation> write;
+    std::string argument;
+    int64_t delay = 0;
+    /// What it is answered with, whole lines: for one that is finished before its turn.
+    memcache::output text;
+    bool failed = false;
+  };
+  using pipeline = memcache::pipeline<slot>;
+
+  io_loop_ptr loop;
+  client_services services;
+  caf::io::connection_handle handle;
+  std::optional<memcache::text_parser> parser;
+  memcache::parse_result parsed;
+  pipeline commands;
+  size_t read_bytes = limits::client_read_bytes_min;
+  int small_reads = 0;
+  uint64_t next_command = 0;
+  /// In a get whose line goes on in the parser's next result.
+  bool in_get = false;
+  /// One of this command's keys failed.
+  uint64_t failed_command = UINT64_MAX;
+  request_list starting;
+  /// Bytes of values that are on their way to the replicas.
+  size_t request_bytes = 0;
+  /// Largest recent answer to a get: how many may be under way follows from it.
+  size_t answer_estimate = 128 * 1024;
+  bool authenticated = true;
+  bool paused = false;
+  /// The loop has not yet taken note of the last `halt` or `trigger`. CAF gathers such changes
+  /// until the end of a turn, and a second one in the same turn undoes the first only in part: the
+  /// socket would never be read again.
+  bool switching = false;
+  /// Bytes in the socket's buffer that were there before.
+  size_t backlog = 0;
+  bool counting_writes = false;
+  bool client_done = false;
+  bool closing = false;
+};
+
+using connection_self = caf::stateful_actor<connection_state, caf::io::broker>;
+
+caf::behavior connection(connection_self* self, caf::io::connection_handle handle, io_loop_ptr loop,
+                         client_services services);
+
+} // namespace kai

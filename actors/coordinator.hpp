@@ -1,0 +1,91 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include <caf/stateful_actor.hpp>
+
+#include "actors/io_loop.hpp"
+#include "protocol/quorum.hpp"
+
+namespace kai {
+
+/// Carries out the requests that one read from a client brought, or that another node forwarded:
+/// picks replicas, asks each node concerned through one replica_call, gathers R or W per request,
+/// answers each once, and stays for the late answers (read repair). The rules of N, R and W are
+/// read_core and write_core.
+///
+/// Spawned by io_loop when its free list is empty; runs on the loop; goes back to the free list
+/// when its last call was answered. When it dies, its requests stay unanswered: nothing but the end
+/// of the node ends it.
+struct coordinator_state {
+  static inline const char* name = "kai.coordinator";
+  coordinator_state() = default;
+
+  /// What a call was for; part of its tag.
+  enum class stage : uint8_t { read, write_back, forward, apply, store };
+
+  /// A call's tag: which operation, in which round, which place of its preference list, and what
+  /// for.
+  struct call_tag {
+    uint32_t operation;
+    uint8_t round;
+    uint8_t place;
+    stage what;
+
+    uint64_t pack() const {
+      return static_cast<uint64_t>(operation) << 24 | static_cast<uint64_t>(round) << 16 |
+             static_cast<uint64_t>(place) << 8 | static_cast<uint64_t>(what);
+    }
+    static call_tag unpack(uint64_t x) {
+      return {static_cast<uint32_t>(x >> 24), static_cast<uint8_t>(x >> 16),
+              static_cast<uint8_t>(x >> 8), static_cast<stage>(x & 0xff)};
+    }
+  };
+
+  struct operation {
+    uint64_t tag = 0;
+    blob key;
+    partition_id partition = 0;
+    std::optional<mutation> write;
+    std::optional<read_core> read;
+    std::optional<write_core> stores;
+    /// What the leader decided, answered when W replicas took `decided`.
+    outcome result;
+    record decided;
+    /// It is written once more because a replica had a concurrent version with a higher clock.
+    bool rewriting = false;
+    /// Raised when the operation starts over, so that answers to what it asked before find nobody.
+    uint8_t round = 0;
+    bool replied = false;
+    /// It is its key's turn (io_loop::take_turn).
+    bool has_turn = false;
+    uint64_t hash = 0;
+    /// Members that were asked to lead already.
+    per_place<member_index> tried;
+  };
+
+  /// One node this batch concerns.
+  struct node_calls {
+    member_index node = 0;
+    replica_call_actor worker;
+    bool started = false;
+    call_list pending;
+  };
+
+  io_loop_ptr loop;
+  view_ptr view;
+  response_sink origin;
+  bool forwarded = false;
+  caf::actor_clock::time_point began;
+  std::vector<operation> operations;
+  std::vector<node_calls> nodes;
+  response_list ready;
+  size_t outstanding = 0;
+  size_t unanswered = 0;
+};
+
+coordinator_actor::behavior_type
+coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop_ptr loop);
+
+} // namespace kai

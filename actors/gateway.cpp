@@ -1,0 +1,195 @@
+#include "actors/gateway.hpp"
+
+#include <algorithm>
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+namespace {
+
+using pointer = local_gateway_actor::stateful_pointer<gateway_state>;
+
+void answer_later(pointer self, const caf::strong_actor_ptr& to, answer x) {
+  auto& st = self->state;
+  auto i = std::find_if(st.out.begin(), st.out.end(), [&](auto& y) { return y.reply_to == to; });
+  if (i == st.out.end())
+    i = st.out.insert(st.out.end(), {to, {}});
+  i->batch.answers.push_back(std::move(x));
+  if (!std::exchange(st.flush_due, true))
+    self->send(self, flush_batch_atom::value);
+}
+
+batch_header header_of(gateway_state& st) {
+  return {st.loop->context().now(), st.loop->context().epoch()};
+}
+
+void flush(pointer self) {
+  auto& st = self->state;
+  st.flush_due = false;
+  for (auto& x : std::exchange(st.out, {})) {
+    x.batch.header = header_of(st);
+    self->send(caf::actor_cast<answer_batch_sink>(x.reply_to), std::move(x.batch));
+  }
+}
+
+void refuse(pointer self, const caf::strong_actor_ptr& to, uint64_t id, errc why,
+            std::string message) {
+  answer_later(self, to, answer{id, failed_answer{why, true, std::move(message)}});
+}
+
+/// Asks an actor of this node, and passes its text on.
+template <class Service>
+void serve(pointer self, const Service& service, const caf::strong_actor_ptr& to, uint64_t id,
+           std::string request) {
+  self->request(service, limits::service_deadline, service_atom::value, std::move(request))
+      .then(
+          [self, to, id](std::string& text) {
+            answer_later(self, to, answer{id, text_answer{std::move(text)}});
+          },
+          [self, to, id](const caf::error& err) {
+            refuse(self, to, id, errc::refused, message_of(err));
+          });
+}
+
+void serve(pointer self, const caf::strong_actor_ptr& to, uint64_t id, service_call& what) {
+  auto& st = self->state;
+  if (what.service == "topology")
+    serve(self, st.topology, to, id, std::move(what.request));
+  else if (what.service == "admin")
+    serve(self, st.admin, to, id, std::move(what.request));
+  else
+    refuse(self, to, id, errc::incompatible, "this version has no service " + what.service);
+}
+
+/// Whether the call names its key's partition, and this node holds that.
+bool ours(const cluster_view& view, const call& x) {
+  return x.partition == partition_of(key_hash(x.key.view()), view.topo.settings.partitions) &&
+         view.owns(view.self, x.partition);
+}
+
+/// As far as the clocks of the two nodes agree. This node may have been stopped, or the network,
+/// with the call in a buffer.
+bool too_late(node_context& context, const batch_header& header, const call& x) {
+  auto wait = std::chrono::duration_cast<std::chrono::microseconds>(deadline_of(x)).count();
+  return context.wall_clock() > header.clock + static_cast<uint64_t>(wait);
+}
+
+void on_calls(pointer self, call_batch& batch) {
+  auto& st = self->state;
+  auto& context = st.loop->context();
+  context.observe(batch.header.clock);
+  auto from = caf::actor_cast<caf::strong_actor_ptr>(self->current_sender());
+  if (!from)
+    return;
+  auto view = st.loop->view;
+  if (view && batch.header.epoch > view->topo.epoch)
+    self->send(st.topology, epoch_atom::value, batch.header.epoch, std::string{});
+  if (batch.calls.empty()) {
+    self->send(caf::actor_cast<answer_batch_sink>(from), answer_batch{header_of(st), {}});
+    return;
+  }
+  std::vector<std::vector<call>> stripes(st.vnodes.size());
+  request_list to_lead;
+  to_lead.forwarded = true;
+  for (auto& x : batch.calls) {
+    if (auto service = std::get_if<service_call>(&x.what)) {
+      serve(self, from, x.id, *service);
+    } else if (!view || !ours(*view, x)) {
+      refuse(self, from, x.id, errc::not_owner, "this node does not hold the key");
+    } else if (auto lead = std::get_if<lead_call>(&x.what)) {
+      if (too_late(context, batch.header, x)) {
+        refuse(self, from, x.id, errc::timed_out, "the write came too late");
+        continue;
+      }
+      auto tag = st.next_tag++;
+      st.forwarded.emplace(tag, gateway_state::forwarded_call{from, x.id});
+      to_lead.requests.push_back({tag, std::move(x.key), std::move(lead->what)});
+    } else {
+      stripes[x.partition % stripes.size()].push_back(std::move(x));
+    }
+  }
+  for (size_t i = 0; i < stripes.size(); ++i)
+    if (!stripes[i].empty())
+      self->send(st.vnodes[i], vnode_batch{std::move(stripes[i]), from});
+  if (!to_lead.requests.empty())
+    self->send(st.loop->take_coordinator(), std::move(to_lead));
+}
+
+void on_responses(pointer self, response_list& xs) {
+  auto& st = self->state;
+  for (auto& x : xs.responses) {
+    auto i = st.forwarded.find(x.tag);
+    if (i == st.forwarded.end())
+      continue;
+    auto [to, id] = i->second;
+    st.forwarded.erase(i);
+    if (auto y = std::get_if<outcome>(&x.what))
+      answer_later(self, to, answer{id, lead_answer{std::move(*y)}});
+    else if (auto y = std::get_if<failed_answer>(&x.what))
+      answer_later(self, to, answer{id, std::move(*y)});
+  }
+}
+
+caf::result<hello> on_hello(pointer self, const hello& x) {
+  auto& st = self->state;
+  auto& context = st.loop->context();
+  auto known = st.loop->view ? st.loop->view->topo.cluster_id : 0;
+  if (x.protocol != protocol_version)
+    return failure(errc::incompatible, context.name + " speaks version " +
+                                           std::to_string(protocol_version) +
+                                           " of the cluster protocol, " + x.name + " version " +
+                                           std::to_string(x.protocol));
+  if (known && x.cluster_id && known != x.cluster_id)
+    return failure(errc::incompatible, context.name + " belongs to another cluster than " + x.name);
+  if (!context.observe(x.header.clock))
+    return failure(errc::incompatible, "the clock of " + x.name + " is far ahead of that of " +
+                                           context.name + ": set the hosts' clocks");
+  hello mine;
+  mine.protocol = protocol_version;
+  mine.cluster_id = known;
+  mine.name = context.name;
+  mine.id = context.id;
+  mine.incarnation = context.incarnation;
+  mine.header = header_of(st);
+  return mine;
+}
+
+} // namespace
+
+local_gateway_actor::behavior_type gateway(pointer self, io_loop_ptr loop) {
+  self->state.loop = std::move(loop);
+  return {
+      [self](const hello_atom&, const hello& x) { return on_hello(self, x); },
+      [self](call_batch& batch) { on_calls(self, batch); },
+      [self](admin_atom, std::string& command,
+             std::vector<std::string>& arguments) -> caf::result<std::string> {
+        auto& st = self->state;
+        if (!st.admin)
+          return failure(errc::not_a_member, "this node is still starting");
+        if (command == "join")
+          return self->delegate(st.topology, admin_atom::value,
+                                arguments.empty() ? std::string{} : std::move(arguments[0]));
+        return self->delegate(st.admin, admin_atom::value, std::move(command),
+                              std::move(arguments));
+      },
+      [self](response_list& xs) { on_responses(self, xs); },
+      [self](flush_batch_atom) { flush(self); },
+      [self](const view_ptr& view) {
+        auto& st = self->state;
+        if (!st.loop->view)
+          for (auto& x : st.vnodes)
+            self->send(x, start_atom::value, view->topo.settings.partitions);
+        st.loop->view = view;
+      },
+      [self](const credentials_ptr& x) { self->state.loop->credentials = x; },
+      [self](start_atom, vnode_list& vnodes, const topology_actor& topology,
+             const admin_actor& admin) {
+        self->state.vnodes = std::move(vnodes);
+        self->state.topology = topology;
+        self->state.admin = admin;
+      },
+  };
+}
+
+} // namespace kai

@@ -1,0 +1,260 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/atom.hpp>
+#include <caf/replies_to.hpp>
+#include <caf/result.hpp>
+#include <caf/type_id.hpp>
+#include <caf/typed_actor.hpp>
+
+#include "protocol/messages.hpp"
+#include "protocol/topology.hpp"
+
+/// Every actor of kai and every message, on one page. Arrows: who sends it.
+namespace kai {
+
+struct cluster_view;
+using view_ptr = std::shared_ptr<const cluster_view>;
+
+namespace memcache {
+class credentials;
+}
+using credentials_ptr = std::shared_ptr<const memcache::credentials>;
+
+// --- values that stay within a node --------------------------------------------------------------
+
+/// One thing that a client, or another node's coordinator, wants of one key.
+struct request {
+  /// Chosen by the sender; the response carries it back.
+  uint64_t tag = 0;
+  blob key;
+  /// nullopt: read.
+  std::optional<mutation> write;
+};
+
+/// What a request came to: a record (reads), an outcome (writes) or a failure.
+struct response {
+  uint64_t tag = 0;
+  std::variant<failed_answer, record, outcome> what;
+};
+
+/// The requests that one read from a client brought.
+struct request_list {
+  std::vector<request> requests;
+  /// They were forwarded by another node: lead their writes here.
+  bool forwarded = false;
+};
+
+struct response_list {
+  std::vector<response> responses;
+};
+
+/// Calls for one node; each call's id is the sender's tag, which the answer carries back.
+struct call_list {
+  std::vector<call> calls;
+};
+
+/// Answers from the place in the cluster that a replica_call was spawned for.
+struct answer_list {
+  /// As the receiver knows the sender: a coordinator's index of its replica_call, a topology's of
+  /// its voter.
+  uint32_t source = 0;
+  std::vector<answer> answers;
+};
+
+/// Calls for a vnode, and to whom its answers go: a peer on this node or on another one.
+struct vnode_batch {
+  std::vector<call> calls;
+  caf::strong_actor_ptr reply_to;
+};
+
+/// A peer's connection came or went.
+struct peer_status {
+  std::string name;
+  bool up = false;
+};
+
+/// What a vnode's engine holds.
+struct vnode_report {
+  uint64_t keys = 0;
+  uint64_t tombstones = 0;
+  uint64_t bytes = 0;
+  uint64_t damaged = 0;
+  uint64_t evicted = 0;
+  uint64_t write_failures = 0;
+  uint64_t siblings_dropped = 0;
+  bool caught_up = true;
+
+  vnode_report& operator+=(const vnode_report& x) {
+    keys += x.keys;
+    tombstones += x.tombstones;
+    bytes += x.bytes;
+    damaged += x.damaged;
+    evicted += x.evicted;
+    write_failures += x.write_failures;
+    siblings_dropped += x.siblings_dropped;
+    caught_up = caught_up && x.caught_up;
+    return *this;
+  }
+};
+
+// --- messages ------------------------------------------------------------------------------------
+
+using hello_atom = caf::atom_constant<caf::atom("hello")>;
+using admin_atom = caf::atom_constant<caf::atom("admin")>;
+using flush_batch_atom = caf::atom_constant<caf::atom("flush")>;
+using tick_atom = caf::atom_constant<caf::atom("tick")>;
+using dial_atom = caf::atom_constant<caf::atom("dial")>;
+using report_atom = caf::atom_constant<caf::atom("report")>;
+using flush_all_atom = caf::atom_constant<caf::atom("flushall")>;
+using stop_atom = caf::atom_constant<caf::atom("stop")>;
+using start_atom = caf::atom_constant<caf::atom("start")>;
+using service_atom = caf::atom_constant<caf::atom("service")>;
+using epoch_atom = caf::atom_constant<caf::atom("epoch")>;
+using turn_atom = caf::atom_constant<caf::atom("turn")>;
+using stats_atom = caf::atom_constant<caf::atom("stats")>;
+
+} // namespace kai
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::request_list)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::response_list)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::call_list)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::answer_list)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::vnode_batch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::peer_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::vnode_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::view_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::credentials_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::topology)
+
+namespace kai {
+
+// --- actors --------------------------------------------------------------------------------------
+
+/// Published at the cluster port; never grows or changes (CAF compares signatures on connect). What
+/// is behind it is told apart by hello::protocol.
+using gateway_actor = caf::typed_actor<
+    // peers, first thing after connecting; an error: errc::incompatible
+    caf::replies_to<hello_atom, hello>::with<hello>,
+    // peers; answered with answer_batch messages to the sender
+    caf::reacts_to<call_batch>,
+    // kai-admin, and nodes that join: a command and its arguments, answered with a JSON document
+    caf::replies_to<admin_atom, std::string, std::vector<std::string>>::with<std::string>>;
+
+/// Where answer_batch messages go: a peer, or what stands for it in a simulated network.
+using answer_batch_sink = caf::typed_actor<caf::reacts_to<answer_batch>>;
+
+/// Who asked a peer something: a replica_call, topology, admin.
+using answer_sink = caf::typed_actor<caf::reacts_to<answer_list>>;
+
+/// Who gave a coordinator work: a connection, a gateway.
+using response_sink = caf::typed_actor<caf::reacts_to<response_list>>;
+
+using vnode_actor = caf::typed_actor<
+    // gateway, before the first batch: the cluster's number of partitions
+    caf::reacts_to<start_atom, uint32_t>,
+    // gateway
+    caf::reacts_to<vnode_batch>,
+    // itself: carry out what was gathered, with one write
+    caf::reacts_to<flush_batch_atom>,
+    // itself, every 100 ms: storage.sync=interval
+    caf::reacts_to<tick_atom>,
+    // stats, admin
+    caf::replies_to<report_atom>::with<vnode_report>,
+    // node: write everything and end
+    caf::replies_to<stop_atom>::with<bool>>;
+
+using vnode_list = std::vector<vnode_actor>;
+
+using peer_actor = caf::typed_actor<
+    // replica_calls, topology, admin; every call is answered with an answer_list to the sender
+    caf::reacts_to<call_list>,
+    // gateways and vnodes of the other node
+    caf::reacts_to<answer_batch>,
+    // membership: the member is gone or has another peer; refuse what still comes, and end later
+    caf::reacts_to<stop_atom>,
+    // itself
+    caf::reacts_to<flush_batch_atom>, caf::reacts_to<tick_atom>, caf::reacts_to<dial_atom>>;
+
+using coordinator_actor = caf::typed_actor<
+    // connection, gateway; answered with response_list messages to the sender
+    caf::reacts_to<request_list>,
+    // replica_calls
+    caf::reacts_to<answer_list>,
+    // io_loop: the operation may go on, it is its key's turn
+    caf::reacts_to<turn_atom, uint32_t>>;
+
+using replica_call_actor = caf::typed_actor<
+    // coordinator, with the first calls: what to call itself in answers, and the peer of its node
+    caf::reacts_to<start_atom, uint32_t, peer_actor, call_list>,
+    // coordinator
+    caf::reacts_to<call_list>,
+    // peer
+    caf::reacts_to<answer_list>>;
+
+/// Opens connections to other nodes, off the I/O loop.
+using dialer_actor = caf::typed_actor<
+    // peers, topology: HOST:PORT of a gateway
+    caf::replies_to<dial_atom, std::string>::with<gateway_actor>>;
+
+using topology_actor = caf::typed_actor<
+    // node: load, found or join; answered when this node is a member
+    caf::replies_to<start_atom>::with<bool>,
+    // peers and gateway: somebody uses this epoch; the name says who
+    caf::reacts_to<epoch_atom, uint64_t, std::string>,
+    // connections: flush everything older than now plus a delay in seconds; answered when live
+    // members know
+    caf::replies_to<flush_all_atom, int64_t>::with<bool>,
+    // gateway: a request of another node's topology actor
+    caf::replies_to<service_atom, std::string>::with<std::string>,
+    // gateway: a node that wants to join (an encoded member); answered with the encoded topology
+    caf::replies_to<admin_atom, std::string>::with<std::string>,
+    // membership
+    caf::reacts_to<view_ptr>,
+    // peers
+    caf::reacts_to<answer_list>,
+    // itself
+    caf::reacts_to<tick_atom>>;
+
+/// Answers kai-admin.
+using admin_actor = caf::typed_actor<
+    // gateway: command and arguments -> JSON
+    caf::replies_to<admin_atom, std::string, std::vector<std::string>>::with<std::string>,
+    // gateway: a question of another node's admin actor
+    caf::replies_to<service_atom, std::string>::with<std::string>,
+    // membership
+    caf::reacts_to<view_ptr>,
+    // peers
+    caf::reacts_to<answer_list>>;
+
+/// The gateway, as actors of its own node know it.
+using local_gateway_actor = gateway_actor::extend<
+    // coordinators that lead forwarded writes
+    caf::reacts_to<response_list>,
+    // itself, at the end of a loop turn: send what was gathered
+    caf::reacts_to<flush_batch_atom>,
+    // membership: who owns what and who is alive, from now on
+    caf::reacts_to<view_ptr>,
+    // node: who may use this node, from now on
+    caf::reacts_to<credentials_ptr>,
+    // node, once: whom it passes what is not about keys
+    caf::reacts_to<start_atom, vnode_list, topology_actor, admin_actor>>;
+
+using membership_actor = caf::typed_actor<
+    // node, once: who gets each new view, beside the gateway
+    caf::reacts_to<start_atom, topology_actor, admin_actor>,
+    // topology: what was decided
+    caf::reacts_to<topology>,
+    // peers
+    caf::reacts_to<peer_status>>;
+
+/// Counts what happens on this node and says it in memcached's words.
+using stats_actor = caf::typed_actor<
+    // connections: the argument of `stats`; answered with the lines, END included
+    caf::replies_to<stats_atom, std::string>::with<std::string>>;
+
+} // namespace kai

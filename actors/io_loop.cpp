@@ -1,0 +1,82 @@
+#include "actors/io_loop.hpp"
+
+#include <caf/send.hpp>
+
+#include "actors/coordinator.hpp"
+#include "actors/on_loop.hpp"
+#include "actors/replica_call.hpp"
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+io_loop::io_loop(caf::actor_system& sys, context_ptr context)
+    : system_(sys), context_(std::move(context)) {}
+
+std::optional<bool> io_loop::take_turn(uint64_t hash, const coordinator_actor& who,
+                                       uint32_t operation) {
+  auto [i, first] = turns_.try_emplace(hash);
+  if (first)
+    return true;
+  if (i->second.size() >= limits::writers_waiting_max)
+    return std::nullopt;
+  i->second.push_back({who, operation});
+  return false;
+}
+
+void io_loop::end_turn(uint64_t hash) {
+  auto i = turns_.find(hash);
+  if (i->second.empty()) {
+    turns_.erase(i);
+    return;
+  }
+  auto next = std::move(i->second.front());
+  i->second.pop_front();
+  caf::anon_send(next.who, turn_atom::value, next.operation);
+}
+
+coordinator_actor io_loop::take_coordinator() {
+  if (idle_coordinators_.empty()) {
+    if (ended_) {
+      // Somebody who ends too: what he sends finds nobody.
+      auto late = spawn_on_loop<coordinator_actor>(system_, coordinator, shared_from_this());
+      caf::anon_send_exit(late, caf::exit_reason::user_shutdown);
+      return late;
+    }
+    coordinators_.push_back(
+        spawn_on_loop<coordinator_actor>(system_, coordinator, shared_from_this()));
+    return coordinators_.back();
+  }
+  auto result = std::move(idle_coordinators_.back());
+  idle_coordinators_.pop_back();
+  return result;
+}
+
+replica_call_actor io_loop::take_replica_call() {
+  if (idle_calls_.empty()) {
+    if (ended_) {
+      auto late = spawn_on_loop<replica_call_actor>(system_, replica_call);
+      caf::anon_send_exit(late, caf::exit_reason::user_shutdown);
+      return late;
+    }
+    calls_.push_back(spawn_on_loop<replica_call_actor>(system_, replica_call));
+    return calls_.back();
+  }
+  auto result = std::move(idle_calls_.back());
+  idle_calls_.pop_back();
+  return result;
+}
+
+void io_loop::end_pool() {
+  ended_ = true;
+  for (auto& x : coordinators_)
+    caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+  for (auto& x : calls_)
+    caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+  coordinators_.clear();
+  idle_coordinators_.clear();
+  calls_.clear();
+  idle_calls_.clear();
+  view.reset();
+}
+
+} // namespace kai

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include "actors/cluster_view.hpp"
+#include "actors/node_context.hpp"
+#include "protocol/memcache/credentials.hpp"
+
+namespace kai {
+
+/// What happened on the request path since the start (or `stats reset`). Written on the loop's
+/// thread only.
+struct counters {
+  uint64_t curr_connections = 0;
+  uint64_t total_connections = 0;
+  uint64_t rejected_connections = 0;
+  uint64_t cmd_get = 0;
+  uint64_t cmd_set = 0;
+  uint64_t cmd_flush = 0;
+  uint64_t cmd_touch = 0;
+  uint64_t get_hits = 0;
+  uint64_t get_misses = 0;
+  uint64_t get_expired = 0;
+  uint64_t get_flushed = 0;
+  uint64_t delete_hits = 0;
+  uint64_t delete_misses = 0;
+  uint64_t incr_hits = 0;
+  uint64_t incr_misses = 0;
+  uint64_t decr_hits = 0;
+  uint64_t decr_misses = 0;
+  uint64_t cas_hits = 0;
+  uint64_t cas_misses = 0;
+  uint64_t cas_badval = 0;
+  uint64_t touch_hits = 0;
+  uint64_t touch_misses = 0;
+  uint64_t auth_cmds = 0;
+  uint64_t auth_errors = 0;
+  uint64_t bytes_read = 0;
+  uint64_t bytes_written = 0;
+  uint64_t too_large = 0;
+  /// Reading stopped because the client had too much under way, or took too little.
+  uint64_t reads_paused = 0;
+  /// SERVER_ERRORs of the cluster.
+  uint64_t failed_requests = 0;
+  uint64_t calls = 0;
+  uint64_t calls_failed = 0;
+  uint64_t calls_timed_out = 0;
+  uint64_t calls_refused = 0;
+  uint64_t batches = 0;
+  uint64_t forwarded = 0;
+  uint64_t led = 0;
+  uint64_t contended = 0;
+  uint64_t rewrites = 0;
+  uint64_t read_repairs = 0;
+  uint64_t siblings_seen = 0;
+};
+
+/// What the actors of one I/O loop share, on its thread only: the view in force, the counters, and
+/// the free lists of the actors that serve one batch of requests each. Those end often, and a spawn
+/// costs more than a message: an ended one waits here for the next batch.
+class io_loop : public std::enable_shared_from_this<io_loop> {
+public:
+  io_loop(caf::actor_system& sys, context_ptr context);
+
+  caf::actor_system& system() { return system_; }
+  node_context& context() { return *context_; }
+  const context_ptr& shared_context() const { return context_; }
+
+  /// Null until the node is a member.
+  view_ptr view;
+  counters count;
+  /// Who may use this node; null: everybody.
+  credentials_ptr credentials;
+
+  /// Conditional writes that this node leads take turns per key: without that, of many clients that
+  /// increment one counter all but one would read in vain, each time. False: wait for a turn_atom
+  /// with `operation`. Nothing when too many wait already.
+  std::optional<bool> take_turn(uint64_t hash, const coordinator_actor& who, uint32_t operation);
+  /// Lets the next one in.
+  void end_turn(uint64_t hash);
+
+  coordinator_actor take_coordinator();
+  void give_back(coordinator_actor x) {
+    if (!ended_)
+      idle_coordinators_.push_back(std::move(x));
+  }
+  replica_call_actor take_replica_call();
+  void give_back(replica_call_actor x) {
+    if (!ended_)
+      idle_calls_.push_back(std::move(x));
+  }
+
+  /// At the end of the node: ends every actor of the free lists, those at work included.
+  void end_pool();
+
+private:
+  caf::actor_system& system_;
+  struct waiter {
+    coordinator_actor who;
+    uint32_t operation;
+  };
+
+  context_ptr context_;
+  bool ended_ = false;
+  /// Keys, by hash, that a conditional write is at; and who waits for it to end.
+  std::unordered_map<uint64_t, std::deque<waiter>> turns_;
+  std::vector<coordinator_actor> coordinators_;
+  std::vector<coordinator_actor> idle_coordinators_;
+  std::vector<replica_call_actor> calls_;
+  std::vector<replica_call_actor> idle_calls_;
+};
+
+using io_loop_ptr = std::shared_ptr<io_loop>;
+
+} // namespace kai

@@ -1,0 +1,245 @@
+#include "actors/node.hpp"
+
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include <caf/event_based_actor.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+
+#include "actors/acceptor.hpp"
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+namespace {
+
+/// How often, and at what intervals, a node that starts looks whether the others are connected.
+constexpr int await_peers_rounds = 30;
+constexpr std::chrono::milliseconds await_peers_interval{50};
+
+caf::error cannot_bind(const std::string& group, const std::string& address, uint16_t port,
+                       const caf::error& err) {
+  return failure(errc::bad_configuration,
+                 group + ".port: cannot listen on " + to_host_port(address, port) + " (" +
+                     message_of(err) + "): choose another port or address, or 0 for any free port");
+}
+
+/// Lines of `stats` as Prometheus text: every number, under memcached's name or kai's.
+std::string to_prometheus(const std::string& stats) {
+  std::istringstream in{stats};
+  std::string out;
+  std::string word;
+  std::string name;
+  std::string value;
+  while (in >> word && word == "STAT" && in >> name && std::getline(in >> std::ws, value)) {
+    if (!value.empty() && value.back() == '\r')
+      value.pop_back();
+    if (value.empty() || value.find_first_not_of("0123456789.") != std::string::npos ||
+        name == "version")
+      continue;
+    if (name.rfind("kai_", 0) != 0)
+      name = "kai_memcache_" + name;
+    out += "# TYPE " + name + " untyped\n" + name + ' ' + value + '\n';
+  }
+  return out;
+}
+
+} // namespace
+
+node::node(caf::actor_system& sys, node_options options, node_environment environment)
+    : core_(sys, std::move(options), std::move(environment)) {}
+
+node::~node() { stop(); }
+
+void node::interrupt() {
+  std::lock_guard lock{mutex_};
+  stopping_ = true;
+  changed_.notify_all();
+}
+
+caf::expected<node::endpoints> node::start() {
+  if (auto err = core_.context->options.validate())
+    return err;
+  if (auto err = load_credentials())
+    return err;
+  if (auto err = bind())
+    return err;
+  if (auto err = join())
+    return err;
+  await_peers();
+  if (auto err = start_http())
+    return err;
+  caf::anon_send(acceptor_, start_atom::value);
+  std::lock_guard lock{mutex_};
+  if (stopping_)
+    return failure(errc::refused, "stopped while starting");
+  serving_ = true;
+  return endpoints_;
+}
+
+caf::error node::load_credentials() {
+  auto& path = core_.context->options.memcache.auth_file;
+  if (path.empty())
+    return caf::none;
+  std::ifstream in{path};
+  std::stringstream text;
+  text << in.rdbuf();
+  if (!in)
+    return failure(errc::bad_configuration, "memcache.auth-file: cannot read " + path);
+  auto parsed = memcache::credentials::parse(text.str());
+  if (!parsed)
+    return failure(errc::bad_configuration,
+                   "memcache.auth-file: " + path + ": " + message_of(parsed.error()));
+  caf::anon_send(core_.gateway, std::make_shared<const memcache::credentials>(std::move(*parsed)));
+  return caf::none;
+}
+
+void node::reload() {
+  auto& log = core_.context->log;
+  if (auto err = load_credentials())
+    log.error("{}; the old users stay", message_of(err));
+  else if (!core_.context->options.memcache.auth_file.empty())
+    log.info("read {} again", core_.context->options.memcache.auth_file);
+}
+
+/// The cluster port first: the node may be named after it. Clients wait in the listening socket's
+/// queue until the node is a member.
+caf::error node::bind() {
+  auto& options = core_.context->options;
+  auto& sys = core_.system;
+  auto published = sys.middleman().publish(gateway_actor{core_.gateway}, options.cluster.port,
+                                           options.cluster.address.c_str(), true);
+  if (!published)
+    return cannot_bind("cluster", options.cluster.address, options.cluster.port, published.error());
+  cluster_port_ = *published;
+  endpoints_.cluster = to_host_port(options.cluster.address, *published);
+  endpoints_.name = options.node.name.empty() ? endpoints_.cluster : options.node.name;
+
+  acceptor_ = sys.middleman().spawn_broker(acceptor, core_.loop);
+  caf::scoped_actor self{sys};
+  caf::error failed;
+  self->request(acceptor_, caf::infinite, start_atom::value, options.memcache.address,
+                options.memcache.port)
+      .receive(
+          [&](uint16_t port) {
+            endpoints_.memcache = to_host_port(options.memcache.address, port);
+          },
+          [&](caf::error& err) {
+            failed = cannot_bind("memcache", options.memcache.address, options.memcache.port, err);
+          });
+  if (failed)
+    return failed;
+  if (auto err = core_.open(endpoints_.name, endpoints_.memcache, endpoints_.cluster))
+    return err;
+  caf::anon_send(acceptor_, client_services{core_.topology, core_.stats});
+  return caf::none;
+}
+
+caf::error node::join() {
+  std::optional<caf::error> outcome;
+  auto report = [this, &outcome](caf::error err) {
+    std::lock_guard lock{mutex_};
+    outcome = std::move(err);
+    changed_.notify_all();
+  };
+  auto waiting =
+      core_.system.spawn([topology = core_.topology, report](caf::event_based_actor* self) {
+        self->request(topology, caf::infinite, start_atom::value)
+            .then([report](bool) { report(caf::none); },
+                  [report](caf::error& err) { report(std::move(err)); });
+      });
+  std::unique_lock lock{mutex_};
+  changed_.wait(lock, [&] { return outcome || stopping_; });
+  auto result = outcome ? *outcome : failure(errc::refused, "stopped while joining");
+  lock.unlock();
+  // It refers to this frame: gone before that is.
+  caf::scoped_actor self{core_.system};
+  self->send_exit(waiting, caf::exit_reason::kill);
+  self->wait_for(waiting);
+  return result;
+}
+
+/// A client that comes at the ready line shall find the other members connected. Those that are
+/// down are not waited for for long.
+void node::await_peers() {
+  auto connected = false;
+  caf::scoped_actor self{core_.system};
+  for (int i = 0; i < await_peers_rounds && !connected; ++i) {
+    self->request(core_.admin, limits::service_deadline, admin_atom::value, std::string{"status"},
+                  std::vector<std::string>{})
+        .receive(
+            [&](const std::string& status) {
+              connected = status.find("\"state\":\"down\"") == std::string::npos;
+            },
+            [](const caf::error&) {});
+    std::unique_lock lock{mutex_};
+    if (stopping_)
+      return;
+    if (!connected)
+      changed_.wait_for(lock, await_peers_interval);
+  }
+}
+
+caf::error node::start_http() {
+  auto& options = core_.context->options.admin;
+  endpoints_.admin = "-";
+  if (!options.port)
+    return caf::none;
+  auto started = admin_http::start(options.address, *options.port,
+                                   [this](std::string command) { return http_content(command); });
+  if (!started)
+    return started.error();
+  http_ = std::move(*started);
+  endpoints_.admin = http_->endpoint();
+  return caf::none;
+}
+
+caf::expected<std::string> node::http_content(const std::string& command) {
+  if (command == "healthz") {
+    std::lock_guard lock{mutex_};
+    if (serving_ && !stopping_)
+      return std::string{"ok"};
+    return failure(errc::refused, stopping_ ? "stopping" : "starting");
+  }
+  caf::expected<std::string> result{failure(errc::timed_out, "the node did not answer in time")};
+  auto take = [&](std::string& text) { result = std::move(text); };
+  auto fail = [&](caf::error& err) { result = std::move(err); };
+  caf::scoped_actor self{core_.system};
+  if (command == "metrics") {
+    self->request(core_.stats, limits::service_deadline, stats_atom::value, std::string{})
+        .receive(take, fail);
+    if (result)
+      return to_prometheus(*result);
+    return result;
+  }
+  self->request(core_.admin, limits::service_deadline, admin_atom::value, command,
+                std::vector<std::string>{})
+      .receive(take, fail);
+  return result;
+}
+
+void node::stop() {
+  interrupt();
+  if (std::exchange(stopped_, true))
+    return;
+  http_.reset();
+  if (acceptor_) {
+    // Ends with its last connection.
+    caf::scoped_actor self{core_.system};
+    self->monitor(acceptor_);
+    self->send(acceptor_, stop_atom::value);
+    self->receive([](const caf::down_msg&) {},
+                  caf::after(caf::timespan{limits::drain_deadline}) >> [] {});
+    self->send_exit(acceptor_, caf::exit_reason::kill);
+    acceptor_ = nullptr;
+  }
+  if (cluster_port_ != 0)
+    core_.system.middleman().unpublish(core_.gateway, cluster_port_);
+  core_.close();
+}
+
+} // namespace kai

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "actors/log.hpp"
+#include "actors/node_options.hpp"
+#include "protocol/hybrid_clock.hpp"
+#include "protocol/limits.hpp"
+#include "protocol/topology.hpp"
+
+namespace kai {
+
+/// What all actors of one node know and none changes, and the one clock they share. Time and chance
+/// come from here: nothing below apps/ asks the system for them.
+struct node_context {
+  node_options options;
+  /// node.name, filled in where the option was empty.
+  std::string name;
+  /// Of the data, and of this start of the process.
+  node_id id = 0;
+  uint64_t incarnation = 0;
+  /// Addresses as bound.
+  std::string memcache_address;
+  std::string cluster_address;
+  /// Microseconds since 1970.
+  std::function<timestamp()> wall_clock;
+  /// Start of the process, by the wall clock.
+  timestamp started = 0;
+  hybrid_clock clock;
+  logger log;
+
+  /// Of the topology in use, for actors that need no more of it: its epoch and its flush marks.
+  void use(const topology& x) {
+    epoch_.store(x.epoch, std::memory_order_relaxed);
+    flush_reached_.store(x.flushed.reached, std::memory_order_relaxed);
+    flush_ahead_.store(x.flushed.ahead, std::memory_order_relaxed);
+    // What is written from now on lies above the mark, or it would be gone at once.
+    clock.observe(x.flushed.reached);
+  }
+  uint64_t epoch() const { return epoch_.load(std::memory_order_relaxed); }
+  /// Versions with dots at or below are flushed by now.
+  timestamp flushed() const { return flushed_at(now()); }
+  /// The same by `time`.
+  timestamp flushed_at(timestamp time) const {
+    return flush_marks{flush_reached_.load(std::memory_order_relaxed),
+                       flush_ahead_.load(std::memory_order_relaxed)}
+        .at(time);
+  }
+
+  /// As far as the cluster knows: for dots, messages and flush marks. Expiry goes by `wall_clock`:
+  /// one node whose clock is ahead must not end everybody's items.
+  timestamp now() const { return clock.now(wall_clock()); }
+  /// Takes note of another node's clock. False: it is so far ahead that it must be wrong, and is
+  /// not taken over, or one bad clock would be everybody's for good.
+  bool observe(timestamp x) {
+    auto ahead = std::chrono::microseconds{limits::clock_ahead_max}.count();
+    if (x > wall_clock() + static_cast<uint64_t>(ahead))
+      return false;
+    clock.observe(x);
+    return true;
+  }
+
+  timestamp issue() { return clock.issue(wall_clock()); }
+
+private:
+  std::atomic<uint64_t> epoch_{0};
+  std::atomic<timestamp> flush_reached_{0};
+  std::atomic<timestamp> flush_ahead_{0};
+};
+
+using context_ptr = std::shared_ptr<node_context>;
+
+} // namespace kai

@@ -1,0 +1,249 @@
+#include "actors/node_core.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+
+#include "actors/admin.hpp"
+#include "actors/dialer.hpp"
+#include "actors/gateway.hpp"
+#include "actors/membership.hpp"
+#include "actors/on_loop.hpp"
+#include "actors/stats.hpp"
+#include "actors/topology_keeper.hpp"
+#include "actors/vnode.hpp"
+#include "protocol/limits.hpp"
+#include "storage/make_engine.hpp"
+
+namespace kai {
+
+namespace {
+
+engine_hooks hooks_for(const context_ptr& context, uint32_t index) {
+  engine_hooks hooks;
+  hooks.log = [log = context->log, index](std::string line) {
+    log.warning("vnode {}: {}", index, line);
+  };
+  return hooks;
+}
+
+std::shared_ptr<engine> memory_storage(const context_ptr& context, uint32_t partitions) {
+  memory_engine_options options;
+  options.partitions = partitions;
+  options.memory_limit = context->options.storage.memory_limit;
+  options.evict = context->options.storage.evict == eviction::lru;
+  options.hooks = hooks_for(context, 0);
+  return make_engine(std::move(options));
+}
+
+durable_files files_in(std::shared_ptr<open_directory> directory) {
+  auto closed = [] { return failure(errc::refused, "the node's directory is closed"); };
+  return {[=](const std::string& name) -> caf::expected<std::optional<std::string>> {
+            std::lock_guard lock{directory->mutex};
+            return directory->files ? directory->files->read_file(name) : closed();
+          },
+          [=](const std::string& name, const std::string& bytes) -> caf::error {
+            std::lock_guard lock{directory->mutex};
+            return directory->files ? directory->files->write_file(name, bytes) : closed();
+          }};
+}
+
+durable_files files_in_memory(std::shared_ptr<std::map<std::string, std::string>> files) {
+  if (!files)
+    files = std::make_shared<std::map<std::string, std::string>>();
+  return {[files](const std::string& name) -> caf::expected<std::optional<std::string>> {
+            auto i = files->find(name);
+            return i == files->end() ? std::nullopt : std::optional{i->second};
+          },
+          [files](const std::string& name, const std::string& bytes) {
+            (*files)[name] = bytes;
+            return caf::error{};
+          }};
+}
+
+/// A node that lost one of these would go on half: it stops loudly instead.
+template <class Handle>
+void must_live(const context_ptr& context, const Handle& x, const char* what) {
+  caf::actor_cast<caf::strong_actor_ptr>(x)->get()->attach_functor(
+      [log = context->log, what](const caf::error& reason) {
+        using caf::exit_reason;
+        if (!reason || reason == exit_reason::user_shutdown || reason == exit_reason::kill)
+          return;
+        log.error("the {} actor ended by a fault ({}): the node stops", what, message_of(reason));
+        std::abort();
+      });
+}
+
+} // namespace
+
+void add_messages(caf::actor_system_config& config) {
+  config.add_message_type<hello>("kai.hello");
+  config.add_message_type<call_batch>("kai.calls");
+  config.add_message_type<answer_batch>("kai.answers");
+  config.add_message_type<std::vector<std::string>>("kai.words");
+  config.add_error_category(
+      caf::atom("kai"), [](uint8_t code, caf::atom_value, const caf::message& text) {
+        return text.match_elements<std::string>() ? text.get_as<std::string>(0)
+                                                  : to_string(static_cast<errc>(code));
+      });
+}
+
+node_environment real_environment() {
+  node_environment result;
+  result.wall_clock = [] {
+    auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<timestamp>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+  };
+  result.vnodes = std::clamp(std::thread::hardware_concurrency(), 1u, limits::vnodes_max);
+  std::random_device random;
+  result.seed = static_cast<uint64_t>(random()) << 32 | random();
+  return result;
+}
+
+node_core::node_core(caf::actor_system& sys, node_options options, node_environment env)
+    : system(sys), environment(std::move(env)), context(std::make_shared<node_context>()),
+      random_state_(environment.seed) {
+  context->options = std::move(options);
+  context->wall_clock = environment.wall_clock;
+  context->started = context->wall_clock();
+  loop = std::make_shared<io_loop>(system, context);
+  gateway = spawn_on_loop<local_gateway_actor>(system, kai::gateway, loop);
+}
+
+node_core::~node_core() { close(); }
+
+caf::error node_core::open(std::string name, std::string memcache_address,
+                           std::string cluster_address) {
+  std::mt19937_64 random{random_state_};
+  context->name = std::move(name);
+  context->log.rename(context->name);
+  context->memcache_address = std::move(memcache_address);
+  context->cluster_address = std::move(cluster_address);
+  context->incarnation = random();
+  context->id = random();
+  if (auto err = open_storage())
+    return err;
+  dialer = environment.dialer ? environment.dialer : system.spawn<caf::detached>(kai::dialer);
+  membership = system.spawn(kai::membership, loop, gateway, dialer);
+  topology = system.spawn(topology_keeper, context,
+                          directory_ ? files_in(directory_) : files_in_memory(environment.files),
+                          vnodes, dialer, membership, random());
+  admin = system.spawn(kai::admin, context, vnodes);
+  stats = spawn_on_loop<stats_actor>(system, kai::stats, loop, vnodes, admin);
+  must_live(context, gateway, "gateway");
+  must_live(context, membership, "membership");
+  must_live(context, topology, "topology");
+  must_live(context, admin, "admin");
+  must_live(context, stats, "stats");
+  for (auto& x : vnodes)
+    must_live(context, x, "vnode");
+  caf::anon_send(membership, start_atom::value, topology, admin);
+  caf::anon_send(gateway, start_atom::value, vnodes, topology, admin);
+  open_ = true;
+  return caf::none;
+}
+
+caf::error node_core::open_storage() {
+  if (context->options.storage.engine == engine_kind::memory) {
+    vnodes.push_back(spawn_on_loop<vnode_actor>(
+        system, vnode, context, memory_storage(context, context->options.cluster.partitions),
+        engine_factory{memory_storage}, std::shared_ptr<const bool>{}));
+    return caf::none;
+  }
+  directory_options options;
+  options.path = context->options.storage.directory;
+  options.node_name = context->name;
+  options.fresh_node_id = context->id;
+  options.vnodes = environment.vnodes;
+  options.env = environment.env;
+  auto directory = node_directory::open(options);
+  if (!directory)
+    return directory.error();
+  directory_ = std::make_shared<open_directory>();
+  directory_->files = std::move(*directory);
+  auto& identity = directory_->files->identity();
+  context->id = identity.node;
+  for (uint32_t i = 0; i < identity.vnodes; ++i)
+    if (auto err = add_vnode(i))
+      return err;
+  return caf::none;
+}
+
+caf::error node_core::add_vnode(uint32_t index) {
+  leveldb_engine_options options;
+  options.directory = directory_->files->vnode_path(index);
+  options.sync = context->options.storage.sync;
+  options.env = environment.env;
+  options.settle = environment.settle;
+  options.hooks = hooks_for(context, index);
+  auto emptied = std::make_shared<bool>(false);
+  options.hooks.lost = [emptied](std::optional<partition_id> partition) {
+    *emptied = *emptied || !partition;
+  };
+  auto opened = make_engine(std::move(options));
+  if (!opened)
+    return opened.error();
+  std::shared_ptr<engine> storage = std::move(*opened);
+  if (auto err = restore_clock(*storage, context->clock))
+    return err;
+  engine_factory keep;
+  std::shared_ptr<const bool> flag = emptied;
+  vnodes.push_back(environment.threads
+                       ? system.spawn<caf::detached>(vnode, context, storage, keep, flag)
+                       : system.spawn(vnode, context, storage, keep, flag));
+  return caf::none;
+}
+
+void node_core::close() {
+  if (std::exchange(open_, false)) {
+    caf::scoped_actor self{system};
+    for (auto& x : vnodes)
+      self->request(x, limits::close_deadline, stop_atom::value)
+          .receive([](bool) {},
+                   [&](const caf::error& err) {
+                     context->log.error("a vnode did not stop: {}", message_of(err));
+                   });
+  }
+  end_actors();
+  // The topology actor may be about to write still.
+  if (directory_) {
+    std::lock_guard lock{directory_->mutex};
+    directory_->files.reset();
+  }
+}
+
+void node_core::kill() {
+  open_ = false;
+  for (auto& x : vnodes)
+    caf::anon_send_exit(x, caf::exit_reason::kill);
+  end_actors();
+}
+
+void node_core::end_actors() {
+  auto end = [](auto& x) {
+    if (x)
+      caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+    x = nullptr;
+  };
+  end(membership);
+  end(topology);
+  end(admin);
+  end(stats);
+  end(gateway);
+  if (dialer != environment.dialer)
+    end(dialer);
+  vnodes.clear();
+  // The pool is the loop's own: another thread must not touch it while batches of other nodes come.
+  if (auto* thread = loop_of(system))
+    thread->post([pool = loop] { pool->end_pool(); });
+  else
+    loop->end_pool();
+}
+
+} // namespace kai

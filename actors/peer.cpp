@@ -1,0 +1,329 @@
+#include "actors/peer.hpp"
+
+#include <algorithm>
+
+#include "actors/log.hpp"
+
+namespace kai {
+
+namespace {
+
+using pointer = peer_actor::stateful_pointer<peer_state>;
+
+auto now(pointer self) { return self->home_system().clock().now(); }
+
+/// Hands `x` to the group of the slot; `deliver` sends what was gathered.
+void settle(peer_state& st, uint32_t index, answer x) {
+  auto& s = st.slots[index];
+  auto& g = st.groups[s.group];
+  x.id = s.tag;
+  if (g.ready.answers.empty())
+    st.touched.push_back(s.group);
+  g.ready.answers.push_back(std::move(x));
+  --g.open;
+  st.open_bytes -= s.bytes;
+  --st.open_calls;
+  s.open = false;
+  ++s.generation;
+  st.free_slots.push_back(index);
+}
+
+void deliver(pointer self) {
+  auto& st = self->state;
+  for (auto index : st.touched) {
+    auto& g = st.groups[index];
+    self->send(caf::actor_cast<answer_sink>(g.sender), std::exchange(g.ready, {}));
+    if (g.open == 0) {
+      g.sender = nullptr;
+      st.free_groups.push_back(index);
+    }
+  }
+  st.touched.clear();
+}
+
+void settle_failure(peer_state& st, uint32_t index, errc reason) {
+  ++st.loop->count.calls_failed;
+  failed_answer failure{reason, !st.slots[index].sent, {}};
+  settle(st, index, answer{0, std::move(failure)});
+}
+
+void lost(pointer self, const char* why) {
+  auto& st = self->state;
+  if (st.up) {
+    st.loop->context().log.info("lost {} at {}: {}; {} calls failed", st.member_name, st.address,
+                                why, st.open_calls);
+    self->demonitor(st.remote.address());
+    // Its successor speaks for the member now.
+    if (!st.retired)
+      self->send(st.membership, peer_status{st.member_name, false});
+  }
+  st.up = false;
+  st.remote = nullptr;
+  st.pending.clear();
+  st.deadlines.clear();
+  for (uint32_t i = 0; i < st.slots.size(); ++i)
+    if (st.slots[i].open)
+      settle_failure(st, i, errc::peer_down);
+  deliver(self);
+}
+
+void dial_later(pointer self) {
+  auto& st = self->state;
+  self->delayed_send(self, st.backoff, dial_atom::value);
+  st.backoff = std::min<caf::timespan>(st.backoff * 2, limits::reconnect_max);
+}
+
+hello own_hello(io_loop& loop) {
+  auto& context = loop.context();
+  hello x;
+  x.protocol = protocol_version;
+  x.name = context.name;
+  x.id = context.id;
+  x.incarnation = context.incarnation;
+  x.header.clock = context.now();
+  if (loop.view) {
+    x.cluster_id = loop.view->topo.cluster_id;
+    x.header.epoch = loop.view->topo.epoch;
+  }
+  return x;
+}
+
+/// Looks at what every message says of its sender's clock and topology.
+void heed(pointer self, const batch_header& x) {
+  auto& st = self->state;
+  st.loop->context().observe(x.clock);
+  if (st.loop->view && x.epoch > st.loop->view->topo.epoch)
+    self->send(st.topology, epoch_atom::value, x.epoch, st.member_name);
+}
+
+void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
+  auto& st = self->state;
+  st.dialing = false;
+  if (st.retired)
+    return;
+  auto known = st.loop->view ? st.loop->view->topo.cluster_id : 0;
+  if (x.name != st.member_name || (known && x.cluster_id && x.cluster_id != known)) {
+    st.loop->context().log.warning("{} is {} of cluster {:x}, not {} of {:x}: not used", st.address,
+                                   x.name, x.cluster_id, st.member_name, known);
+    dial_later(self);
+    return;
+  }
+  st.remote = remote;
+  st.up = true;
+  st.backoff = limits::reconnect_min;
+  st.last_sign = now(self);
+  self->monitor(remote);
+  heed(self, x.header);
+  st.loop->context().log.info("connected to {} at {}", st.member_name, st.address);
+  self->send(st.membership, peer_status{st.member_name, true});
+}
+
+void dial(pointer self) {
+  auto& st = self->state;
+  if (st.up || st.dialing || st.retired)
+    return;
+  st.dialing = true;
+  auto failed = [self](const caf::error& err) {
+    self->state.dialing = false;
+    self->state.loop->context().log.debug("{} at {}: {}", self->state.member_name,
+                                          self->state.address, message_of(err));
+    dial_later(self);
+  };
+  self->request(st.dialer, limits::dial_deadline, dial_atom::value, st.address)
+      .then(
+          [self, failed](const gateway_actor& remote) {
+            auto words = own_hello(*self->state.loop);
+            self->request(remote, limits::hello_deadline, hello_atom::value, words)
+                .then([self, remote](const hello& x) { on_connected(self, remote, x); }, failed);
+          },
+          failed);
+}
+
+uint32_t take_slot(peer_state& st) {
+  if (st.free_slots.empty()) {
+    st.slots.emplace_back();
+    return static_cast<uint32_t>(st.slots.size() - 1);
+  }
+  auto index = st.free_slots.back();
+  st.free_slots.pop_back();
+  return index;
+}
+
+uint32_t take_group(peer_state& st) {
+  if (st.free_groups.empty()) {
+    st.groups.emplace_back();
+    return static_cast<uint32_t>(st.groups.size() - 1);
+  }
+  auto index = st.free_groups.back();
+  st.free_groups.pop_back();
+  return index;
+}
+
+void take(pointer self, call_list& calls) {
+  auto& st = self->state;
+  if (calls.calls.empty())
+    return;
+  auto time = now(self);
+  auto group_index = take_group(st);
+  st.groups[group_index].sender = self->current_sender();
+  for (auto& x : calls.calls) {
+    auto index = take_slot(st);
+    auto& s = st.slots[index];
+    s.tag = x.id;
+    s.group = group_index;
+    s.bytes = static_cast<uint32_t>(size_of(x));
+    s.open = true;
+    s.sent = false;
+    ++st.groups[group_index].open;
+    ++st.open_calls;
+    st.open_bytes += s.bytes;
+    if (!st.up) {
+      settle_failure(st, index, errc::peer_down);
+      continue;
+    }
+    if (st.open_calls > limits::calls_in_flight_max ||
+        st.open_bytes > limits::call_bytes_in_flight_max) {
+      ++st.loop->count.calls_refused;
+      settle_failure(st, index, errc::overloaded);
+      continue;
+    }
+    x.id = static_cast<uint64_t>(s.generation) << 32 | index;
+    auto wait = deadline_of(x);
+    st.deadlines[wait].push_back({time + wait, x.id});
+    st.pending.push_back(std::move(x));
+  }
+  st.loop->count.calls += calls.calls.size();
+  deliver(self);
+  if (!st.pending.empty() && !st.flush_due) {
+    st.flush_due = true;
+    self->send(self, flush_batch_atom::value);
+  }
+}
+
+batch_header header_of(io_loop& loop) {
+  return {loop.context().now(), loop.view ? loop.view->topo.epoch : 0};
+}
+
+void flush(pointer self) {
+  auto& st = self->state;
+  st.flush_due = false;
+  if (st.pending.empty() || !st.up)
+    return;
+  auto calls = std::exchange(st.pending, {});
+  call_batch batch;
+  size_t bytes = 0;
+  auto send_batch = [&] {
+    batch.header = header_of(*st.loop);
+    ++st.loop->count.batches;
+    self->send(st.remote, std::exchange(batch, {}));
+    bytes = 0;
+  };
+  for (auto& x : calls) {
+    auto& s = st.slots[static_cast<uint32_t>(x.id)];
+    s.sent = true;
+    bytes += s.bytes;
+    batch.calls.push_back(std::move(x));
+    if (batch.calls.size() >= limits::batch_calls_max || bytes >= limits::batch_bytes_max)
+      send_batch();
+  }
+  if (!batch.calls.empty())
+    send_batch();
+}
+
+void expire(pointer self, std::deque<peer_state::deadline>& queue,
+            caf::actor_clock::time_point time) {
+  auto& st = self->state;
+  while (!queue.empty()) {
+    auto [at, id] = queue.front();
+    auto index = static_cast<uint32_t>(id);
+    auto open = st.slots[index].open && st.slots[index].generation == id >> 32;
+    if (open && at > time)
+      break;
+    queue.pop_front();
+    if (open) {
+      ++st.loop->count.calls_timed_out;
+      settle_failure(st, index, errc::timed_out);
+    }
+  }
+}
+
+/// Requests that began under an older view may still call it. Each is refused at once.
+void retire(pointer self) {
+  auto& st = self->state;
+  st.retired = now(self);
+  lost(self, "replaced");
+}
+
+void tick(pointer self) {
+  auto& st = self->state;
+  auto time = now(self);
+  if (st.retired && time - *st.retired > limits::peer_retired)
+    return self->quit();
+  self->delayed_send(self, limits::peer_tick, tick_atom::value);
+  for (auto& [wait, queue] : st.deadlines)
+    expire(self, queue, time);
+  deliver(self);
+  if (!st.dialer || !st.up)
+    return;
+  if (time - st.last_sign > limits::probe_timeout) {
+    lost(self, "silent");
+    dial_later(self);
+  } else if (time - st.last_probe >= limits::probe_interval) {
+    st.last_probe = time;
+    call_batch probe;
+    probe.header = header_of(*st.loop);
+    self->send(st.remote, std::move(probe));
+  }
+}
+
+void on_answers(pointer self, answer_batch& batch) {
+  auto& st = self->state;
+  st.last_sign = now(self);
+  heed(self, batch.header);
+  for (auto& x : batch.answers) {
+    auto index = static_cast<uint32_t>(x.id);
+    if (index < st.slots.size() && st.slots[index].open && st.slots[index].generation == x.id >> 32)
+      settle(st, index, std::move(x));
+  }
+  deliver(self);
+}
+
+} // namespace
+
+peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string member_name,
+                               std::string address, gateway_actor own_gateway, dialer_actor dialer,
+                               membership_actor membership, topology_actor topology) {
+  auto& st = self->state;
+  st.loop = std::move(loop);
+  st.member_name = std::move(member_name);
+  st.address = std::move(address);
+  st.dialer = std::move(dialer);
+  st.membership = std::move(membership);
+  st.topology = std::move(topology);
+  if (own_gateway) {
+    st.remote = std::move(own_gateway);
+    st.up = true;
+  } else {
+    self->send(self, dial_atom::value);
+  }
+  self->set_down_handler([self](caf::down_msg& dm) {
+    // Handles compare by node and id: a late message about an old proxy looks like one about the
+    // current. It only costs another dial.
+    auto& st = self->state;
+    if (st.dialer && st.up && dm.source == st.remote.address()) {
+      lost(self, "connection closed");
+      dial_later(self);
+    }
+  });
+  self->delayed_send(self, limits::peer_tick, tick_atom::value);
+  return {
+      [self](call_list& calls) { take(self, calls); },
+      [self](answer_batch& batch) { on_answers(self, batch); },
+      [self](stop_atom) { retire(self); },
+      [self](flush_batch_atom) { flush(self); },
+      [self](tick_atom) { tick(self); },
+      [self](dial_atom) { dial(self); },
+  };
+}
+
+} // namespace kai

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include "actors/cluster_view.hpp"
+#include "actors/node_context.hpp"
+#include "actors/survey.hpp"
+#include "protocol/paxos.hpp"
+#include "protocol/topology_messages.hpp"
+
+namespace kai {
+
+/// Where a topology actor keeps what it must not forget. Both return after the bytes are durable;
+/// over a memory engine they last as long as the node, whose id does not outlive it either.
+struct durable_files {
+  std::function<caf::expected<std::optional<std::string>>(const std::string& name)> read;
+  std::function<caf::error(const std::string& name, const std::string& bytes)> write;
+};
+
+/// A change of the topology that somebody on this node waits for.
+struct topology_change {
+  std::string description;
+  /// Applied to the topology in force each time a vote starts.
+  std::function<caf::expected<topology>(const topology& now)> apply;
+  /// Called once: with the topology that contains it, or with why it can not be.
+  std::function<void(caf::expected<topology>)> done;
+};
+
+/// Who owns what: holds the topology in force, votes on the next one and proposes changes. The
+/// rules are paxos.hpp's and topology.hpp's; each vote is durable before it is answered.
+///
+/// Spawned by node, one. Runs on the scheduler, for it waits for the disk. Lives as long as the
+/// node; what it knows is on disk. A node that can not write its vote answers nothing, and the
+/// others decide without it.
+struct topology_state {
+  static inline const char* name = "kai.topology";
+  topology_state() = default;
+
+  context_ptr context;
+  durable_files files;
+  std::vector<vnode_actor> vnodes;
+  dialer_actor dialer;
+  membership_actor membership;
+  std::mt19937_64 random;
+
+  topology current;
+  /// This node's vote on epoch current.epoch + 1.
+  paxos::vote vote;
+  view_ptr view;
+
+  // --- joining
+  std::vector<caf::typed_response_promise<bool>> starting;
+  size_t next_seed = 0;
+  std::string last_join_error;
+
+  // --- proposing
+  std::deque<topology_change> queue;
+  /// Those of `queue` that the proposal under way contains.
+  std::vector<topology_change> proposed;
+  std::optional<paxos::proposal> proposal;
+  uint64_t proposal_epoch = 0;
+  bool accepting = false;
+  bool retry_due = false;
+  int attempts = 0;
+  uint64_t last_round = 0;
+
+  /// flush_all whose mark was decided and lies ahead.
+  struct pending_flush {
+    timestamp mark;
+    caf::typed_response_promise<bool> promise;
+  };
+  std::vector<pending_flush> flushing;
+
+  survey_desk surveys;
+  bool fetching = false;
+};
+
+topology_actor::behavior_type topology_keeper(topology_actor::stateful_pointer<topology_state> self,
+                                              context_ptr context, durable_files files,
+                                              std::vector<vnode_actor> vnodes, dialer_actor dialer,
+                                              membership_actor membership, uint64_t seed);
+
+} // namespace kai

@@ -1,0 +1,251 @@
+#include "actors/vnode.hpp"
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+namespace {
+
+using pointer = vnode_actor::stateful_pointer<vnode_state>;
+using work = vnode_state::work;
+
+constexpr const char* clock_bound_name = "clock-bound";
+
+/// Reads and decides on what is stored, overlaid with what the batch at hand has written.
+class batch_run {
+public:
+  explicit batch_run(vnode_state& st) : st_(st) {}
+
+  void run(work& w) {
+    w.answers.answers.resize(w.calls.size());
+    for (size_t i = 0; i < w.calls.size(); ++i) {
+      auto& x = w.calls[i];
+      depends_ = false;
+      w.answers.answers[i].id = x.id;
+      w.answers.answers[i].what =
+          std::visit([&](auto& what) { return carry_out(x, what); }, x.what);
+      if (depends_)
+        w.depend_on_write.push_back(i);
+    }
+  }
+
+private:
+  using answer_body = decltype(answer::what);
+
+  answer_body carry_out(const call& x, const read_call& what) {
+    auto found = find(x);
+    if (!found)
+      return failed(found.error());
+    if (what.digest_only)
+      return digest_answer{digest_of(x.key.view(), *found), st_.caught_up()};
+    return record_answer{std::move(*found), st_.caught_up()};
+  }
+
+  answer_body carry_out(const call& x, store_call& what) {
+    auto found = find_or_lost(x);
+    if (!found)
+      return failed(found.error());
+    auto merged = merge(*found, what.value, &st_.siblings_dropped);
+    stored_answer result{shadowed_by(merged, what.value)};
+    if (merged != *found)
+      put(x, std::move(merged), *found);
+    return result;
+  }
+
+  answer_body carry_out(const call& x, apply_call& what) {
+    auto found = find_or_lost(x);
+    if (!found)
+      return failed(found.error());
+    auto current = *found;
+    if (what.conditional) {
+      current = merge(current, what.base);
+      if (digest_of(x.key.view(), current) != digest_of(x.key.view(), what.base))
+        return failed_answer{errc::contended, true, "the key changed meanwhile"};
+    }
+    // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
+    // is what the decision goes by.
+    auto stamp = st_.context->issue();
+    auto& options = st_.context->options;
+    circumstances around{st_.context->wall_clock(), st_.context->flushed_at(stamp),
+                         options.memcache.max_item_size};
+    auto decided =
+        what.conditional ? decide(what.what, current, around) : decide_blindly(what.what);
+    applied_answer result;
+    result.result = std::move(decided.answer);
+    if (!decided.next)
+      return result;
+    if (auto err = allow(stamp))
+      return failed(err);
+    decided.next->written = {st_.context->id, stamp};
+    auto previous = latest(current);
+    decided.next->value_written =
+        decided.keeps_value && previous ? previous->value_written : decided.next->written;
+    overwrite(current, std::move(*decided.next));
+    result.result.cas = cas_unique(current);
+    result.value = current;
+    put(x, std::move(current), *found);
+    return result;
+  }
+
+  answer_body carry_out(const call&, const lead_call&) { return misplaced(); }
+  answer_body carry_out(const call&, const service_call&) { return misplaced(); }
+
+  static answer_body misplaced() {
+    return failed_answer{errc::malformed, true, "no call for a vnode"};
+  }
+
+  static answer_body failed(const caf::error& err) {
+    auto reason =
+        err.category() == caf::atom("kai") ? static_cast<errc>(err.code()) : errc::storage_failed;
+    // A failed write of LevelDB may still show after a crash.
+    return failed_answer{reason, reason != errc::storage_failed, message_of(err)};
+  }
+
+  caf::expected<record> find(const call& x) {
+    auto i = st_.writes.find(x.key);
+    if (i != st_.writes.end()) {
+      depends_ = true;
+      return i->second.value;
+    }
+    auto found = st_.storage->read(x.partition, area::data, x.key.view());
+    if (!found)
+      return std::move(found.error());
+    return *found ? std::move(**found) : record{};
+  }
+
+  /// For writes: a damaged record is lost here, and replaced by what comes.
+  caf::expected<record> find_or_lost(const call& x) {
+    auto result = find(x);
+    if (!result && result.error() == errc::damaged)
+      return record{};
+    return result;
+  }
+
+  void put(const call& x, record value, const record& replaced) {
+    depends_ = true;
+    auto [i, first] = st_.writes.try_emplace(x.key);
+    if (first) {
+      i->second.replaced = footprint_of(x.key.view(), replaced);
+      i->second.partition = x.partition;
+    }
+    i->second.value = std::move(value);
+  }
+
+  /// Dots lie below a bound that is on disk: over a restart the clock never runs back.
+  caf::error allow(timestamp stamp) {
+    if (stamp >= st_.clock_bound) {
+      auto ahead = std::chrono::duration_cast<std::chrono::microseconds>(limits::clock_bound_ahead);
+      auto bound = stamp + static_cast<uint64_t>(ahead.count());
+      std::string bytes;
+      byte_writer{bytes}.u64(bound);
+      if (auto err = st_.storage->write_meta(clock_bound_name, bytes))
+        return err;
+      st_.clock_bound = bound;
+    }
+    return caf::none;
+  }
+
+  vnode_state& st_;
+  bool depends_ = false;
+};
+
+/// Carries out everything that waits, with one write of the engine.
+void run_all(pointer self) {
+  auto& st = self->state;
+  st.flush_due = false;
+  auto all = std::exchange(st.waiting, {});
+  batch_run run{st};
+  for (auto& w : all)
+    run.run(w);
+  caf::error err;
+  if (!st.writes.empty()) {
+    write_batch batch;
+    for (auto& [key, x] : st.writes)
+      batch.put(x.partition, area::data, key, std::move(x.value), x.replaced);
+    err = st.storage->write(batch);
+    st.writes.clear();
+  }
+  for (auto& w : all) {
+    if (err) {
+      auto reason = err == errc::out_of_memory ? errc::out_of_memory : errc::storage_failed;
+      st.write_failures += w.depend_on_write.size();
+      for (auto i : w.depend_on_write)
+        w.answers.answers[i].what =
+            failed_answer{reason, reason == errc::out_of_memory, message_of(err)};
+    }
+    w.answers.header = {st.context->now(), st.context->epoch()};
+    self->send(caf::actor_cast<answer_batch_sink>(w.reply_to), std::move(w.answers));
+  }
+}
+
+vnode_report report(const vnode_state& st) {
+  auto x = st.storage->stats();
+  return {x.keys,
+          x.tombstones,
+          x.bytes,
+          x.damaged,
+          x.evicted,
+          st.write_failures,
+          st.siblings_dropped,
+          st.caught_up()};
+}
+
+} // namespace
+
+vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_ptr<engine> storage,
+                                 engine_factory remake, std::shared_ptr<const bool> emptied) {
+  auto& st = self->state;
+  st.context = std::move(context);
+  st.storage = std::move(storage);
+  st.remake = std::move(remake);
+  st.emptied = std::move(emptied);
+  if (st.context->options.storage.engine == engine_kind::memory)
+    st.clock_bound = UINT64_MAX;
+  self->delayed_send(self, limits::flush_interval, tick_atom::value);
+  return {
+      [self](vnode_batch& batch) {
+        auto& st = self->state;
+        st.waiting.push_back({std::move(batch.calls), std::move(batch.reply_to), {}, {}});
+        if (!std::exchange(st.flush_due, true))
+          self->send(self, flush_batch_atom::value);
+      },
+      [self](start_atom, uint32_t partitions) {
+        auto& st = self->state;
+        if (st.remake && partitions != st.context->options.cluster.partitions)
+          st.storage = st.remake(st.context, partitions);
+      },
+      [self](flush_batch_atom) { run_all(self); },
+      [self](tick_atom) {
+        self->delayed_send(self, limits::flush_interval, tick_atom::value);
+        auto& storage = *self->state.storage;
+        if (auto err = storage.flush())
+          self->state.context->log.debug("flushing storage: {}", message_of(err));
+        storage.count_some(limits::counted_per_tick);
+      },
+      [self](report_atom) { return report(self->state); },
+      [self](stop_atom) {
+        run_all(self);
+        if (auto err = self->state.storage->flush())
+          self->state.context->log.error("the last flush failed: {}", message_of(err));
+        self->state.storage.reset();
+        self->quit();
+        return true;
+      },
+  };
+}
+
+caf::error restore_clock(engine& storage, hybrid_clock& clock) {
+  auto stored = storage.read_meta(clock_bound_name);
+  if (!stored)
+    return stored.error();
+  if (!*stored)
+    return caf::none;
+  byte_reader in{std::string_view{**stored}};
+  auto bound = in.u64();
+  if (!in.done())
+    return failure(errc::damaged, "the stored bound of the clock is damaged");
+  clock.observe(bound);
+  return caf::none;
+}
+
+} // namespace kai

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include "actors/interfaces.hpp"
+#include "actors/node_context.hpp"
+#include "storage/engine.hpp"
+
+namespace kai {
+
+/// Makes an engine for a number of partitions.
+using engine_factory =
+    std::function<std::shared_ptr<engine>(const context_ptr& context, uint32_t partitions)>;
+
+/// A stripe of this node's partitions and the engine under it. Makes the dots of the writes it
+/// leads and decides conditional ones. Gathers the batches that wait and carries them out with one
+/// write of the engine.
+///
+/// Spawned by node, a fixed number. Runs on the I/O loop over a memory engine, on a thread of its
+/// own over LevelDB, which may block. Lives as long as the node; what it acknowledged is in the
+/// engine.
+struct vnode_state {
+  static inline const char* name = "kai.vnode";
+  vnode_state() = default;
+
+  /// A record as it will be once the batch at hand is written.
+  struct pending_write {
+    partition_id partition = 0;
+    record value;
+    footprint replaced;
+  };
+  struct key_hasher {
+    size_t operator()(const blob& x) const { return static_cast<size_t>(key_hash(x.view())); }
+  };
+  /// One vnode_batch on its way to being answered.
+  struct work {
+    std::vector<call> calls;
+    caf::strong_actor_ptr reply_to;
+    answer_batch answers;
+    /// Indices of answers that hold only if the engine takes the write.
+    std::vector<size_t> depend_on_write;
+  };
+
+  context_ptr context;
+  std::shared_ptr<engine> storage;
+  engine_factory remake;
+  /// Set by the engine's hook when its database was damaged and replaced by an empty one.
+  std::shared_ptr<const bool> emptied;
+  /// Dots are issued below this, which is on disk. Unlimited over a memory engine, whose node id is
+  /// new every time.
+  timestamp clock_bound = 0;
+  std::vector<work> waiting;
+  bool flush_due = false;
+  std::unordered_map<blob, pending_write, key_hasher> writes;
+  uint64_t siblings_dropped = 0;
+
+  /// False: what the engine does not have proves nothing.
+  bool caught_up() const {
+    auto started = storage->started();
+    return started != start_state::emptied && started != start_state::lossy &&
+           !(emptied && *emptied);
+  }
+  uint64_t write_failures = 0;
+};
+
+/// `remake`: for an engine whose layout depends on the number of partitions, which a node that
+/// joins learns late; else empty. `emptied`: what the engine's hook sets (null: it cannot happen).
+vnode_actor::behavior_type vnode(vnode_actor::stateful_pointer<vnode_state> self,
+                                 context_ptr context, std::shared_ptr<engine> storage,
+                                 engine_factory remake, std::shared_ptr<const bool> emptied);
+
+/// Sets `clock` above everything that was issued over this engine before.
+caf::error restore_clock(engine& storage, hybrid_clock& clock);
+
+} // namespace kai

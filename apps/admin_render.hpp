@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+/// What kai-admin shows: pure functions from a document (interface.md) to text.
+namespace kai {
+
+/// The document of `command` for people: aligned tables, and lines of `name: value` for what is no
+/// list. Ends with a line break. A document of an unexpected shape is still shown.
+std::string render(const std::string& command, const nlohmann::json& document);
+
+/// One line about a status document: how far the cluster is from settled.
+std::string render_progress(const nlohmann::json& status);
+
+/// Why `kai-admin status` does not end with 0: a member that is not up, or a cluster that is not
+/// settled. Empty: all is well.
+std::string status_problem(const nlohmann::json& status);
+
+/// Bytes with two or three digits, as in "1.5 MiB".
+std::string human_bytes(double bytes);
+
+} // namespace kai

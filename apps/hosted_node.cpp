@@ -1,0 +1,76 @@
+#include "apps/hosted_node.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include "protocol/errc.hpp"
+
+namespace kai {
+
+hosted_node::hosted_node(node_options options, const caf_settings& caf)
+    : options_(std::move(options)), caf_(caf), thread_([this] { live_or_fail(); }) {}
+
+hosted_node::~hosted_node() {
+  {
+    std::lock_guard lock{mutex_};
+    stopping_ = true;
+    // It may still be joining.
+    if (node_)
+      node_->interrupt();
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+std::optional<caf::expected<node::endpoints>> hosted_node::outcome() {
+  std::lock_guard lock{mutex_};
+  return outcome_;
+}
+
+bool hosted_node::left() {
+  std::lock_guard lock{mutex_};
+  return node_ && node_->left();
+}
+
+void hosted_node::reload() {
+  std::lock_guard lock{mutex_};
+  if (node_)
+    node_->reload();
+}
+
+void hosted_node::abandon() {
+  std::lock_guard lock{mutex_};
+  abandoned_ = true;
+}
+
+/// CAF throws where the system has no threads or files left.
+void hosted_node::live_or_fail() {
+  try {
+    live();
+  } catch (const std::exception& err) {
+    std::lock_guard lock{mutex_};
+    outcome_ = failure(errc::refused, std::string{"the actor system failed: "} + err.what());
+  }
+}
+
+void hosted_node::live() {
+  system_config config{caf_};
+  caf::actor_system system{config};
+  node self{system, options_};
+  std::unique_lock lock{mutex_};
+  if (stopping_)
+    return;
+  node_ = &self;
+  lock.unlock();
+  auto outcome = self.start();
+  lock.lock();
+  outcome_ = std::move(outcome);
+  changed_.wait(lock, [this] { return stopping_; });
+  node_ = nullptr;
+  auto abandoned = abandoned_;
+  lock.unlock();
+  if (abandoned)
+    self.core().kill();
+  self.stop();
+}
+
+} // namespace kai

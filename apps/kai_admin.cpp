@@ -1,0 +1,122 @@
+// kai-admin: sees and changes a cluster through the gateway of one of its nodes.
+
+#include <chrono>
+#include <cstdio>
+#include <future>
+#include <iostream>
+#include <thread>
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "actors/log.hpp"
+#include "apps/admin_client.hpp"
+#include "apps/admin_command.hpp"
+#include "apps/admin_render.hpp"
+#include "apps/process.hpp"
+#include "protocol/errc.hpp"
+
+namespace {
+
+using namespace kai;
+using clock_type = std::chrono::steady_clock;
+
+int complain(const std::string& message, int status = exit_failed) {
+  return kai::complain("kai-admin", message, status);
+}
+
+void show(const admin_request& asked, const nlohmann::json& document) {
+  std::cout << (asked.json ? document.dump() + "\n" : render(asked.command, document))
+            << std::flush;
+}
+
+caf::expected<nlohmann::json> ask(admin_client& client, const std::string& command,
+                                  const std::vector<std::string>& arguments,
+                                  clock_type::time_point deadline) {
+  auto left = deadline - clock_type::now();
+  if (left <= clock_type::duration::zero())
+    return failure(errc::timed_out, "no answer in time");
+  auto text = client.ask(command, arguments, left);
+  if (!text)
+    return text.error();
+  auto document = nlohmann::json::parse(*text, nullptr, false);
+  if (document.is_discarded())
+    return failure(errc::malformed, "the node's answer is no JSON document");
+  return document;
+}
+
+int run_once(const admin_request& asked, clock_type::time_point deadline) {
+  admin_client client{asked.node};
+  auto document = ask(client, asked.command, asked.arguments, deadline);
+  if (!document)
+    return complain(message_of(document.error()));
+  show(asked, *document);
+  if (asked.command != "status")
+    return 0;
+  auto problem = status_problem(*document);
+  return problem.empty() ? 0 : complain(problem);
+}
+
+/// Shows `text` in place of what it showed before, on a terminal only.
+class progress_line {
+public:
+  ~progress_line() { show(""); }
+
+  void show(const std::string& text) {
+    if (!terminal_)
+      return;
+    std::cerr << '\r' << one_line(text).substr(0, 78) << "\x1b[K" << std::flush;
+  }
+
+private:
+  bool terminal_ = isatty(STDERR_FILENO) == 1;
+};
+
+int wait_settled(const admin_request& asked, clock_type::time_point deadline) {
+  using namespace std::chrono_literals;
+  admin_client client{asked.node};
+  progress_line progress;
+  std::string last = "no answer in time";
+  while (clock_type::now() < deadline) {
+    auto status = ask(client, "status", {}, deadline);
+    if (status && status->is_object() && status->value("settled", false)) {
+      progress.show("");
+      show(asked, *status);
+      return 0;
+    }
+    last = status ? render_progress(*status) : message_of(status.error());
+    progress.show(last);
+    auto left = deadline - clock_type::now();
+    std::this_thread::sleep_for(std::clamp<clock_type::duration>(left, 0ms, 250ms));
+  }
+  progress.show("");
+  return complain("not settled: " + last);
+}
+
+int run(const admin_request& asked) {
+  auto deadline = clock_type::now() + asked.timeout;
+  return asked.command == "wait-settled" ? wait_settled(asked, deadline)
+                                         : run_once(asked, deadline);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  auto asked = read_admin_arguments({argv + 1, argv + argc});
+  if (!asked)
+    return complain(message_of(asked.error()), exit_used_wrongly);
+  if (!asked->text.empty()) {
+    std::cout << asked->text << std::flush;
+    return 0;
+  }
+  // CAF connects with a blocking system call, which a silent address may hold for minutes.
+  auto outcome = std::async(std::launch::async, [&] { return run(*asked); });
+  if (outcome.wait_for(asked->timeout + std::chrono::milliseconds{500}) ==
+      std::future_status::timeout) {
+    complain("cannot reach " + to_host_port(asked->node.host, asked->node.port) + " in time");
+    std::cout.flush();
+    _exit(exit_failed);
+  }
+  return outcome.get();
+}

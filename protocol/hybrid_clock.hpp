@@ -1,0 +1,46 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace kai {
+
+/// Microseconds since 1970 of a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks",
+/// 2014): follows the wall clock, and stays above everything its node has issued or seen.
+using timestamp = uint64_t;
+
+/// The clock of one node. Each value is issued once. Thread-safe: the vnodes of a node, on threads
+/// of their own, and its gateway share one clock, like they share the system's wall clock.
+class hybrid_clock {
+public:
+  /// Starts above `floor`: the bound that the node stored before it stopped.
+  explicit hybrid_clock(timestamp floor = 0) : last_(floor) {}
+
+  /// A value above all before; `wall_now` is the wall clock in microseconds.
+  timestamp issue(timestamp wall_now) {
+    auto seen = last_.load(std::memory_order_relaxed);
+    timestamp next;
+    do {
+      next = wall_now > seen ? wall_now : seen + 1;
+    } while (!last_.compare_exchange_weak(seen, next, std::memory_order_relaxed));
+    return next;
+  }
+
+  /// Everything issued from now on is above `x`, which came from another node or from disk.
+  void observe(timestamp x) {
+    auto seen = last_.load(std::memory_order_relaxed);
+    while (x > seen && !last_.compare_exchange_weak(seen, x, std::memory_order_relaxed)) {
+    }
+  }
+
+  /// The time as far as the node knows, to send along and to compare expiry and flush marks with.
+  timestamp now(timestamp wall_now) const {
+    auto seen = last_.load(std::memory_order_relaxed);
+    return wall_now > seen ? wall_now : seen;
+  }
+
+private:
+  std::atomic<timestamp> last_;
+};
+
+} // namespace kai

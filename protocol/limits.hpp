@@ -1,0 +1,191 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+/// Every limit on what is fed from outside, in one place. Past a limit kai answers
+/// `SERVER_ERROR busy` or stops reading; it never grows. Each has a counter in stats.
+namespace kai::limits {
+
+// --- memcache ------------------------------------------------------------------------------------
+
+/// Bytes of a key (protocol.txt).
+inline constexpr size_t key_bytes_max = 250;
+
+/// Bytes of a command line without its data block, `get` with its many keys excepted: as memcached.
+inline constexpr size_t command_line_bytes_max = 2048;
+
+/// Keys in one command: a line of `get` with more is handed on in pieces.
+inline constexpr size_t keys_per_command_max = 64;
+
+/// Bytes of the reason in a "SERVER_ERROR <reason>".
+inline constexpr size_t failure_text_bytes_max = 512;
+
+/// Bytes of a command line that arrives with its end.
+inline constexpr size_t command_line_at_once_bytes_max = 16 * 1024;
+
+/// Bytes of one read from a client's socket. CAF clears the buffer for each read, so it starts
+/// small and grows with what the client sends.
+inline constexpr size_t client_read_bytes_min = 4 * 1024;
+inline constexpr size_t client_read_bytes_max = 64 * 1024;
+
+/// Commands of one client under way at once. Reading stops above.
+inline constexpr size_t commands_in_flight_max = 256;
+
+/// Bytes of answers that a client has not taken yet. Reading stops above the high mark and goes on
+/// below the low one.
+inline constexpr size_t unsent_bytes_high = 1024 * 1024;
+inline constexpr size_t unsent_bytes_low = 256 * 1024;
+
+/// Bytes of answers that one client's gets may have under way, by the size of its last ones.
+inline constexpr size_t answer_bytes_in_flight_max = 4 * 1024 * 1024;
+
+/// How long a client that sends no more may take for its last answers.
+inline constexpr std::chrono::seconds half_closed_max{30};
+
+/// Bytes of values that one client's commands have on their way to the replicas.
+inline constexpr size_t request_bytes_in_flight_max = 4 * 1024 * 1024;
+
+/// The largest values that memcache.max-connections and memcache.max-item-size take.
+inline constexpr size_t client_connections_max = 65536;
+inline constexpr size_t item_bytes_max = 128 * 1024 * 1024;
+
+// --- between nodes -------------------------------------------------------------------------------
+
+/// Replicas of a key (cluster.replicas).
+inline constexpr size_t replicas_max = 16;
+
+/// Members of a cluster.
+inline constexpr size_t members_max = 1024;
+
+/// Bytes of a member's name, of a zone's, and of an address (a DNS name and a port).
+inline constexpr size_t member_name_bytes_max = 255;
+inline constexpr size_t zone_bytes_max = 255;
+inline constexpr size_t address_bytes_max = 261;
+
+/// cluster.partitions.
+inline constexpr size_t partitions_max = 32768;
+
+/// Bytes of node.name and node.zone, and of a host in an address.
+inline constexpr size_t node_name_bytes_max = 128;
+inline constexpr size_t host_bytes_max = 255;
+
+/// Calls and bytes that one peer has in flight. Above: errc::overloaded.
+inline constexpr size_t calls_in_flight_max = 16 * 1024;
+inline constexpr size_t call_bytes_in_flight_max = 64 * 1024 * 1024;
+
+/// Calls and bytes in one batch; a larger batch leaves as several.
+inline constexpr size_t batch_calls_max = 512;
+inline constexpr size_t batch_bytes_max = 1024 * 1024;
+
+/// Bytes of one message between nodes: one value of the largest item size and its record.
+inline constexpr size_t message_bytes_max = 256 * 1024 * 1024;
+
+/// Concurrent versions of one key; the oldest go above.
+inline constexpr size_t siblings_max = 32;
+
+/// Entries of a version vector; the oldest go above.
+inline constexpr size_t version_vector_max = 16;
+
+/// Conditional writes that wait for their turn at one key.
+inline constexpr size_t writers_waiting_max = 1024;
+
+/// Rounds of read-and-decide of one conditional write.
+inline constexpr int conditional_rounds_max = 8;
+
+// --- the node itself -----------------------------------------------------------------------------
+
+/// Bytes of the configuration file.
+inline constexpr size_t config_file_bytes_max = 1024 * 1024;
+
+/// Nodes of one kai-cluster process.
+inline constexpr size_t nodes_per_process_max = 64;
+
+/// A process that was asked to stop ends within 5 s, hard if need be.
+inline constexpr std::chrono::milliseconds stop_deadline{4800};
+
+/// Bytes of one line of the log.
+inline constexpr size_t log_line_bytes_max = 4096;
+
+/// Connections to the admin server, bytes of a request to it, and how long either end may take.
+inline constexpr size_t admin_connections_max = 64;
+inline constexpr size_t admin_request_bytes_max = 8 * 1024;
+inline constexpr std::chrono::seconds admin_deadline{5};
+
+/// The largest --timeout of kai-admin.
+inline constexpr std::chrono::hours admin_timeout_max{24};
+
+// --- time ----------------------------------------------------------------------------------------
+
+/// Every request of a client is answered within 2 s. A read, a digest, a decision or a store is
+/// answered within `call_deadline`, by the node or by its peer's tick; so the longest chain of a
+/// leader ends within `lead_deadline` (read, write back, decide, store), or
+/// `blind_lead_deadline` where it does not read first (decide, store). That is what the coordinator
+/// that forwarded to it waits. No new attempt starts later than `attempts_until`, or
+/// `blind_attempts_until`, after the request came.
+inline constexpr std::chrono::milliseconds call_deadline{400};
+inline constexpr std::chrono::milliseconds lead_deadline{1700};
+inline constexpr std::chrono::milliseconds blind_lead_deadline{850};
+inline constexpr std::chrono::milliseconds blind_attempts_until{950};
+inline constexpr std::chrono::milliseconds attempts_until{200};
+
+/// A question to another node's topology or admin actor.
+inline constexpr std::chrono::milliseconds service_deadline{1500};
+
+/// How far ahead of its decision the mark of a flush_all lies: long enough for every live node to
+/// hear of it before its clock gets there.
+inline constexpr std::chrono::milliseconds flush_lead{30};
+inline constexpr std::chrono::milliseconds flush_lead_alone{2};
+
+/// How long a conditional write waits for its turn at its key.
+inline constexpr std::chrono::milliseconds turn_wait_max{500};
+
+/// How often a peer looks for calls past their deadline.
+inline constexpr std::chrono::milliseconds peer_tick{50};
+
+/// How long a peer that was replaced still refuses calls: longer than the last request of an older
+/// view may live.
+inline constexpr std::chrono::milliseconds peer_retired{5000};
+
+/// How often a peer probes its node, and after how long without any sign it takes the node for
+/// down.
+inline constexpr std::chrono::milliseconds probe_interval{200};
+inline constexpr std::chrono::milliseconds probe_timeout{1000};
+
+/// How long opening a connection to a node, and its first words, may take.
+inline constexpr std::chrono::milliseconds dial_deadline{3000};
+inline constexpr std::chrono::milliseconds hello_deadline{1000};
+inline constexpr std::chrono::milliseconds probe_connect{300};
+
+/// A node that wants to join: how long a member may take to answer, and the wait between attempts.
+inline constexpr std::chrono::milliseconds join_deadline{6000};
+inline constexpr std::chrono::milliseconds join_interval{300};
+
+/// Waits between attempts to reach a node.
+inline constexpr std::chrono::milliseconds reconnect_min{50};
+inline constexpr std::chrono::milliseconds reconnect_max{1000};
+
+/// The largest storage.grace: ten years.
+inline constexpr std::chrono::hours grace_max{24 * 3650};
+
+/// storage.sync=interval: how often what was written is made durable.
+inline constexpr std::chrono::milliseconds flush_interval{100};
+
+/// Databases of one node.
+inline constexpr uint32_t vnodes_max = 4;
+
+/// How far another node's clock may be ahead of this one's.
+inline constexpr std::chrono::minutes clock_ahead_max{10};
+
+/// After an unclean stop: records that each such interval counts for exact stats.
+inline constexpr size_t counted_per_tick = 5000;
+
+/// How long a node that stops waits for its clients' running requests, and for its storage.
+inline constexpr std::chrono::milliseconds drain_deadline{2000};
+inline constexpr std::chrono::milliseconds close_deadline{2000};
+
+/// How far ahead of use the upper bound of the hybrid clock is stored.
+inline constexpr std::chrono::seconds clock_bound_ahead{10};
+
+} // namespace kai::limits

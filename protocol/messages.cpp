@@ -1,0 +1,290 @@
+#include "protocol/messages.hpp"
+
+#include <algorithm>
+
+#include <caf/config.hpp>
+#include <caf/sec.hpp>
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+namespace {
+
+template <class... Fs>
+struct overload : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+overload(Fs...) -> overload<Fs...>;
+
+void encode(byte_writer& out, const batch_header& x) {
+  out.u64(x.clock);
+  out.varint(x.epoch);
+}
+
+batch_header decode_header(byte_reader& in) {
+  batch_header x;
+  x.clock = in.u64();
+  x.epoch = in.varint();
+  return x;
+}
+
+void encode(byte_writer& out, const call& x) {
+  out.varint(x.id);
+  out.u16(x.partition);
+  out.bytes(x.key.view());
+  out.u8(static_cast<uint8_t>(x.what.index()));
+  std::visit(
+      overload{
+          [&](const read_call& y) { out.u8(y.digest_only); },
+          [&](const store_call& y) { encode(out, y.value); },
+          [&](const lead_call& y) { encode(out, y.what); },
+          [](const apply_call&) { CAF_CRITICAL("an apply_call on its way to another node"); },
+          [&](const service_call& y) {
+            out.bytes(y.service);
+            out.bytes(y.request);
+          },
+      },
+      x.what);
+}
+
+call decode_call(byte_reader& in) {
+  call x;
+  x.id = in.varint();
+  x.partition = in.u16();
+  x.key = in.read_blob();
+  switch (in.u8()) {
+  case 0: x.what = read_call{in.u8() != 0}; break;
+  case 1: x.what = store_call{decode_record(in)}; break;
+  case 2: x.what = lead_call{decode_mutation(in)}; break;
+  // An apply_call never crosses the wire: whoever sends one is no kai node.
+  case 4: {
+    service_call y;
+    y.service = in.str();
+    y.request = in.str();
+    x.what = std::move(y);
+    break;
+  }
+  default: in.fail();
+  }
+  return x;
+}
+
+void encode(byte_writer& out, const answer& x) {
+  out.varint(x.id);
+  out.u8(static_cast<uint8_t>(x.what.index()));
+  std::visit(overload{
+                 [&](const failed_answer& y) {
+                   out.u8(static_cast<uint8_t>(y.reason));
+                   out.u8(y.unchanged);
+                   out.bytes(y.message);
+                 },
+                 [&](const record_answer& y) {
+                   encode(out, y.value);
+                   out.u8(y.caught_up);
+                 },
+                 [&](const digest_answer& y) {
+                   out.u64(y.digest);
+                   out.u8(y.caught_up);
+                 },
+                 [&](const stored_answer& y) { out.u64(y.shadowed_by); },
+                 [&](const lead_answer& y) { encode(out, y.result); },
+                 [&](const applied_answer& y) {
+                   encode(out, y.result);
+                   encode(out, y.value);
+                 },
+                 [&](const text_answer& y) { out.bytes(y.text); },
+             },
+             x.what);
+}
+
+answer decode_answer(byte_reader& in) {
+  answer x;
+  x.id = in.varint();
+  switch (in.u8()) {
+  case 0: {
+    failed_answer y;
+    y.reason = static_cast<errc>(in.u8());
+    y.unchanged = in.u8() != 0;
+    y.message = in.str();
+    x.what = std::move(y);
+    break;
+  }
+  case 1: {
+    record_answer y;
+    y.value = decode_record(in);
+    y.caught_up = in.u8() != 0;
+    x.what = std::move(y);
+    break;
+  }
+  case 2: {
+    digest_answer y;
+    y.digest = in.u64();
+    y.caught_up = in.u8() != 0;
+    x.what = y;
+    break;
+  }
+  case 3: x.what = stored_answer{in.u64()}; break;
+  case 4: x.what = lead_answer{decode_outcome(in)}; break;
+  case 5: {
+    applied_answer y;
+    y.result = decode_outcome(in);
+    y.value = decode_record(in);
+    x.what = std::move(y);
+    break;
+  }
+  case 6: x.what = text_answer{in.str()}; break;
+  default: in.fail();
+  }
+  return x;
+}
+
+size_t size_of(const record& x) {
+  auto result = 16 * x.seen.size();
+  for (auto& v : x.versions)
+    result += 24 + v.value.size();
+  return result;
+}
+
+/// CAF's serializer is virtual per field: the batch is encoded by our own writer, and handed over
+/// at once.
+template <class T>
+caf::error save(caf::serializer& sink, const T& x) {
+  thread_local std::string bytes;
+  bytes.clear();
+  byte_writer out{bytes};
+  encode(out, x);
+  auto size = bytes.size();
+  if (auto err = sink.begin_sequence(size))
+    return err;
+  if (auto err = sink.apply_raw(size, bytes.data()))
+    return err;
+  if (bytes.capacity() > 4 * limits::batch_bytes_max)
+    std::string{}.swap(bytes);
+  return sink.end_sequence();
+}
+
+template <class T, class Decode>
+caf::error load(caf::deserializer& source, T& x, Decode decode) {
+  blob bytes;
+  if (auto err = inspect(source, bytes))
+    return err;
+  byte_reader in{bytes};
+  x = decode(in);
+  return in.done() ? caf::error{} : caf::error{caf::sec::invalid_argument};
+}
+
+} // namespace
+
+std::chrono::milliseconds deadline_of(const call& x) {
+  if (auto lead = std::get_if<lead_call>(&x.what))
+    return conditional(lead->what.kind) ? limits::lead_deadline : limits::blind_lead_deadline;
+  return std::holds_alternative<service_call>(x.what) ? limits::lead_deadline
+                                                      : limits::call_deadline;
+}
+
+size_t size_of(const call& x) {
+  auto body =
+      std::visit(overload{
+                     [](const read_call&) { return size_t{0}; },
+                     [](const store_call& y) { return size_of(y.value); },
+                     [](const lead_call& y) { return y.what.value.size() + 40; },
+                     [](const apply_call& y) { return y.what.value.size() + 40 + size_of(y.base); },
+                     [](const service_call& y) { return y.service.size() + y.request.size(); },
+                 },
+                 x.what);
+  return 16 + x.key.size() + body;
+}
+
+size_t size_of(const answer& x) {
+  auto body =
+      std::visit(overload{
+                     [](const failed_answer& y) { return y.message.size(); },
+                     [](const record_answer& y) { return size_of(y.value); },
+                     [](const digest_answer&) { return size_t{8}; },
+                     [](const stored_answer&) { return size_t{8}; },
+                     [](const lead_answer& y) {
+                       return size_t{24} + (y.result.found ? y.result.found->value.size() : 0);
+                     },
+                     [](const applied_answer& y) { return size_t{24} + size_of(y.value); },
+                     [](const text_answer& y) { return y.text.size(); },
+                 },
+                 x.what);
+  return 16 + body;
+}
+
+void encode(byte_writer& out, const call_batch& x) {
+  encode(out, x.header);
+  out.varint(x.calls.size());
+  for (auto& y : x.calls)
+    encode(out, y);
+}
+
+call_batch decode_call_batch(byte_reader& in) {
+  call_batch x;
+  x.header = decode_header(in);
+  auto n = in.count(5);
+  x.calls.reserve(std::min(n, limits::batch_calls_max));
+  for (; n > 0 && in.ok(); --n)
+    x.calls.push_back(decode_call(in));
+  return x;
+}
+
+void encode(byte_writer& out, const answer_batch& x) {
+  encode(out, x.header);
+  out.varint(x.answers.size());
+  for (auto& y : x.answers)
+    encode(out, y);
+}
+
+answer_batch decode_answer_batch(byte_reader& in) {
+  answer_batch x;
+  x.header = decode_header(in);
+  auto n = in.count(2);
+  x.answers.reserve(std::min(n, limits::batch_calls_max));
+  for (; n > 0 && in.ok(); --n)
+    x.answers.push_back(decode_answer(in));
+  return x;
+}
+
+void encode(byte_writer& out, const hello& x) {
+  out.u32(x.protocol);
+  out.u64(x.cluster_id);
+  out.bytes(x.name);
+  out.u64(x.id);
+  out.u64(x.incarnation);
+  encode(out, x.header);
+}
+
+hello decode_hello(byte_reader& in) {
+  hello x;
+  x.protocol = in.u32();
+  x.cluster_id = in.u64();
+  x.name = in.str();
+  x.id = in.u64();
+  x.incarnation = in.u64();
+  x.header = decode_header(in);
+  return x;
+}
+
+caf::error inspect(caf::serializer& sink, call_batch& x) { return save(sink, x); }
+caf::error inspect(caf::deserializer& source, call_batch& x) {
+  return load(source, x, decode_call_batch);
+}
+caf::error inspect(caf::serializer& sink, answer_batch& x) { return save(sink, x); }
+caf::error inspect(caf::deserializer& source, answer_batch& x) {
+  return load(source, x, decode_answer_batch);
+}
+caf::error inspect(caf::serializer& sink, hello& x) { return save(sink, x); }
+caf::error inspect(caf::deserializer& source, hello& x) { return load(source, x, decode_hello); }
+
+std::string to_string(const call_batch& x) {
+  return "call_batch(" + std::to_string(x.calls.size()) + ")";
+}
+std::string to_string(const answer_batch& x) {
+  return "answer_batch(" + std::to_string(x.answers.size()) + ")";
+}
+std::string to_string(const hello& x) { return "hello(" + x.name + ")"; }
+
+} // namespace kai

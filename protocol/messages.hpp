@@ -1,0 +1,168 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "protocol/errc.hpp"
+#include "protocol/hash.hpp"
+#include "protocol/mutation.hpp"
+#include "protocol/version.hpp"
+
+/// What nodes say to each other about keys. Calls and answers travel in batches: one CAF message
+/// per peer and loop turn, whose bytes are those of `encode` (values are slices of the batch on the
+/// way in).
+namespace kai {
+
+/// The record of a key, or only its digest.
+struct read_call {
+  bool digest_only = false;
+};
+
+/// Merge `value` into what is there.
+struct store_call {
+  record value;
+};
+
+/// Lead this write: sent to the key's leader by the coordinator a client is connected to.
+struct lead_call {
+  mutation what;
+};
+
+/// Decide and store in one step: from a leading coordinator to the vnode beside it, never over the
+/// wire. A conditional write passes what R replicas hold, merged, as `base`; if the vnode then
+/// holds anything else it refuses with errc::contended.
+struct apply_call {
+  mutation what;
+  record base;
+  bool conditional = false;
+};
+
+/// A request to one of the node's own services, "topology" for example. Answered with text_answer.
+struct service_call {
+  std::string service;
+  std::string request;
+};
+
+struct call {
+  /// Chosen by the peer that sends it; the answer carries it back.
+  uint64_t id = 0;
+  partition_id partition = 0;
+  blob key;
+  std::variant<read_call, store_call, lead_call, apply_call, service_call> what;
+};
+
+/// How long whoever makes the call waits for its answer. A node that gets a lead_call later than
+/// that after it was sent must not carry it out: the coordinator may have had it done elsewhere,
+/// and newer writes may have followed.
+std::chrono::milliseconds deadline_of(const call& x);
+
+/// Answers to read_call. `caught_up` false: the node is no replica of the key, or is recovering;
+/// what it has is to be merged, but does not count towards R.
+struct record_answer {
+  record value;
+  bool caught_up = true;
+};
+struct digest_answer {
+  uint64_t digest = 0;
+  bool caught_up = true;
+};
+
+/// Answer to store_call: the record is in place, as safe as storage.sync says.
+struct stored_answer {
+  /// See kai::shadowed_by.
+  timestamp shadowed_by = 0;
+};
+
+/// Answer to lead_call.
+struct lead_answer {
+  outcome result;
+};
+
+/// Answer to apply_call: what was decided, and the record that the other replicas have to store
+/// (empty when the write changes nothing). The leader itself has stored it.
+struct applied_answer {
+  outcome result;
+  record value;
+};
+
+/// Answer to service_call.
+struct text_answer {
+  std::string text;
+};
+
+/// A call that failed. `unchanged` says that a write certainly did not happen.
+struct failed_answer {
+  errc reason = errc::peer_down;
+  bool unchanged = false;
+  std::string message;
+};
+
+struct answer {
+  /// As in the call.
+  uint64_t id = 0;
+  std::variant<failed_answer, record_answer, digest_answer, stored_answer, lead_answer,
+               applied_answer, text_answer>
+      what;
+};
+
+/// What every message between nodes says of its sender.
+struct batch_header {
+  /// The sender's hybrid clock.
+  timestamp clock = 0;
+  /// The epoch of the topology that the sender uses.
+  uint64_t epoch = 0;
+};
+
+struct call_batch {
+  batch_header header;
+  std::vector<call> calls;
+};
+
+struct answer_batch {
+  batch_header header;
+  std::vector<answer> answers;
+};
+
+/// Bytes that a call or an answer takes on its way, about: what limits on bytes in flight count.
+size_t size_of(const call& x);
+size_t size_of(const answer& x);
+
+void encode(byte_writer& out, const call_batch& x);
+call_batch decode_call_batch(byte_reader& in);
+void encode(byte_writer& out, const answer_batch& x);
+answer_batch decode_answer_batch(byte_reader& in);
+
+/// The first words between two nodes, either way. The gateway's interface and these fields never
+/// change; what grows goes into later messages.
+struct hello {
+  uint32_t protocol = 0;
+  /// 0: not a member of any cluster yet, or kai-admin.
+  uint64_t cluster_id = 0;
+  std::string name;
+  node_id id = 0;
+  /// Random per start of the process.
+  uint64_t incarnation = 0;
+  batch_header header;
+};
+
+/// Version of the messages between nodes.
+inline constexpr uint32_t protocol_version = 1;
+
+void encode(byte_writer& out, const hello& x);
+hello decode_hello(byte_reader& in);
+
+caf::error inspect(caf::serializer& sink, call_batch& x);
+caf::error inspect(caf::deserializer& source, call_batch& x);
+caf::error inspect(caf::serializer& sink, answer_batch& x);
+caf::error inspect(caf::deserializer& source, answer_batch& x);
+caf::error inspect(caf::serializer& sink, hello& x);
+caf::error inspect(caf::deserializer& source, hello& x);
+
+std::string to_string(const call_batch& x);
+std::string to_string(const answer_batch& x);
+std::string to_string(const hello& x);
+
+} // namespace kai

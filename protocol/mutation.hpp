@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "protocol/version.hpp"
+
+/// What a write means, decided where it is led: pure functions from a record to an outcome.
+namespace kai {
+
+enum class mutation_kind : uint8_t {
+  set = 1,
+  add,
+  replace,
+  append,
+  prepend,
+  compare_and_set,
+  increment,
+  decrement,
+  touch,
+  get_and_touch,
+  remove,
+};
+
+/// One write as a client asked for it. Which fields count depends on `kind`.
+struct mutation {
+  mutation_kind kind = mutation_kind::set;
+  uint32_t flags = 0;
+  /// Absolute, microseconds since 1970; 0: never.
+  timestamp expires = 0;
+  /// By how much to increment or decrement.
+  uint64_t delta = 0;
+  /// The cas unique that the key must have; 0: any. `compare_and_set` always compares. A codec
+  /// turns a `set` that compares into `compare_and_set`, which is the one that reads first.
+  uint64_t compare = 0;
+  blob value;
+
+  friend bool operator==(const mutation&, const mutation&) = default;
+};
+
+/// Whether the leader must see the key's state at R replicas before it decides.
+bool conditional(mutation_kind kind);
+
+/// Whether running it twice leaves what running it once leaves, so that a coordinator may ask the
+/// next replica when a leader fails without an answer.
+bool repeatable(mutation_kind kind);
+
+enum class outcome_kind : uint8_t {
+  stored = 1,
+  not_stored,
+  exists,
+  not_found,
+  deleted,
+  touched,
+  /// `number` is the new value.
+  number,
+  /// Increment or decrement of something that is no decimal number of at most 64 bits.
+  not_a_number,
+  /// An append or prepend that would outgrow memcache.max-item-size.
+  too_large,
+  /// get_and_touch hit: `found` is what it saw.
+  value,
+};
+
+struct outcome {
+  outcome_kind kind = outcome_kind::not_stored;
+  uint64_t number = 0;
+  /// The cas unique after the write, for binary and meta replies; 0 when nothing was written.
+  uint64_t cas = 0;
+  std::optional<version> found;
+
+  /// Whether the write changed the key.
+  bool changes() const;
+  friend bool operator==(const outcome&, const outcome&) = default;
+};
+
+/// What to answer, and what to write if anything. `next` has no dots yet; `keeps_value` says that
+/// `value_written` stays that of the version it was made from, and then `next` has it. The
+/// answer's `cas` is 0 until the write has its dot.
+struct decision {
+  outcome answer;
+  std::optional<version> next;
+  bool keeps_value = false;
+};
+
+/// What a mutation finds around it.
+struct circumstances {
+  timestamp now = 0;
+  /// Versions with dots at or below are flushed.
+  timestamp flushed = 0;
+  /// Bytes of the largest value.
+  size_t value_bytes_max = 1024 * 1024;
+};
+
+/// As memcached 1.6.18 decides, on the latest version; one that is not `visible` is missing.
+decision decide(const mutation& what, const record& current, const circumstances& around);
+
+/// What a write that looks at nothing writes: `set`, and a `remove` that could not see the key's
+/// state and so says "deleted" either way.
+decision decide_blindly(const mutation& what);
+
+/// The blind write that leaves `x` once more: for a version whose dot turned out too low to be
+/// seen.
+mutation rewrite_of(const version& x);
+
+void encode(byte_writer& out, const mutation& x);
+mutation decode_mutation(byte_reader& in);
+void encode(byte_writer& out, const outcome& x);
+outcome decode_outcome(byte_reader& in);
+
+} // namespace kai

@@ -1,0 +1,113 @@
+#include "protocol/topology_messages.hpp"
+
+namespace kai {
+
+namespace {
+
+void encode(byte_writer& out, const paxos::ballot& x) {
+  out.varint(x.round);
+  out.u64(x.proposer);
+}
+
+paxos::ballot decode_ballot(byte_reader& in) {
+  paxos::ballot x;
+  x.round = in.varint();
+  x.proposer = in.u64();
+  return x;
+}
+
+caf::error malformed(const char* what) {
+  return failure(errc::malformed, std::string{what} + " from another node is malformed");
+}
+
+} // namespace
+
+std::string encode_text(const topology_request& x) {
+  std::string result;
+  byte_writer out{result};
+  out.u8(static_cast<uint8_t>(x.what));
+  out.varint(x.epoch);
+  encode(out, x.at);
+  out.bytes(x.value.view());
+  return result;
+}
+
+caf::expected<topology_request> decode_topology_request(const std::string& text) {
+  byte_reader in{std::string_view{text}};
+  topology_request x;
+  auto kind = in.u8();
+  x.what = static_cast<topology_request::kind>(kind);
+  x.epoch = in.varint();
+  x.at = decode_ballot(in);
+  x.value = in.read_blob();
+  if (!in.done() || kind < 1 || kind > 5)
+    return malformed("a topology request");
+  return x;
+}
+
+std::string encode_text(const topology_reply& x) {
+  std::string result;
+  byte_writer out{result};
+  out.varint(x.epoch);
+  out.bytes(x.newer.view());
+  out.u8(x.vote.granted);
+  paxos::encode(out, x.vote.state);
+  out.varint(x.records);
+  return result;
+}
+
+caf::expected<topology_reply> decode_topology_reply(const std::string& text) {
+  byte_reader in{std::string_view{text}};
+  topology_reply x;
+  x.epoch = in.varint();
+  x.newer = in.read_blob();
+  x.vote.granted = in.u8() != 0;
+  x.vote.state = paxos::decode_vote(in);
+  x.records = in.varint();
+  if (!in.done())
+    return malformed("a topology reply");
+  return x;
+}
+
+blob encode_blob(const topology& x) {
+  std::string bytes;
+  byte_writer out{bytes};
+  encode(out, x);
+  return blob::copy_of(bytes);
+}
+
+caf::expected<topology> decode_topology_blob(const blob& bytes) {
+  byte_reader in{bytes.view()};
+  auto x = decode_topology(in);
+  if (!in.done())
+    return malformed("a topology");
+  if (auto err = validate(x))
+    return err;
+  return x;
+}
+
+std::string encode_text(const member& x) {
+  std::string bytes;
+  byte_writer out{bytes};
+  out.bytes(x.name);
+  out.bytes(x.zone);
+  out.bytes(x.memcache_address);
+  out.bytes(x.cluster_address);
+  out.u64(x.id);
+  return bytes;
+}
+
+caf::expected<member> decode_member_text(const std::string& text) {
+  byte_reader in{std::string_view{text}};
+  member x;
+  x.name = in.str();
+  x.zone = in.str();
+  x.memcache_address = in.str();
+  x.cluster_address = in.str();
+  x.id = in.u64();
+  if (!in.done())
+    return malformed("a member");
+  return x;
+}
+
+} // namespace kai

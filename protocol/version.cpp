@@ -1,0 +1,272 @@
+#include "protocol/version.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include <xxhash.h>
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+namespace {
+
+void raise(version_vector& seen, const dot& x) {
+  auto i = std::lower_bound(seen.begin(), seen.end(), x.node,
+                            [](const dot& entry, node_id node) { return entry.node < node; });
+  if (i != seen.end() && i->node == x.node)
+    i->clock = std::max(i->clock, x.clock);
+  else
+    seen.insert(i, x);
+}
+
+version_vector join(const version_vector& a, const version_vector& b) {
+  version_vector result;
+  result.reserve(a.size() + b.size());
+  auto i = a.begin();
+  auto j = b.begin();
+  while (i != a.end() || j != b.end()) {
+    if (j == b.end() || (i != a.end() && i->node < j->node)) {
+      result.push_back(*i++);
+    } else if (i == a.end() || j->node < i->node) {
+      result.push_back(*j++);
+    } else {
+      result.push_back({i->node, std::max(i->clock, j->clock)});
+      ++i;
+      ++j;
+    }
+  }
+  return result;
+}
+
+/// Of two copies of one version, the one that was reaped to a tombstone when it expired.
+const version& same_version(const version& a, const version& b) { return b.tombstone ? b : a; }
+
+/// The versions of `mine` that `theirs` has too or does not know of. Those in both are taken from
+/// here only when `with_common`.
+void survivors(const record& mine, const record& theirs, bool with_common,
+               std::vector<version>& out) {
+  for (auto& x : mine.versions) {
+    auto other = std::find_if(theirs.versions.begin(), theirs.versions.end(),
+                              [&](const version& y) { return y.written == x.written; });
+    if (other != theirs.versions.end()) {
+      if (with_common)
+        out.push_back(same_version(x, *other));
+    } else if (!covers(theirs.seen, x.written)) {
+      out.push_back(x);
+    }
+  }
+}
+
+void limit_siblings(record& x, size_t* dropped) {
+  if (x.versions.size() <= limits::siblings_max)
+    return;
+  auto excess = x.versions.size() - limits::siblings_max;
+  auto later = [](const version& a, const version& b) {
+    return latest_order{}(a.written, b.written);
+  };
+  std::sort(x.versions.begin(), x.versions.end(), later);
+  x.versions.erase(x.versions.begin(), x.versions.begin() + static_cast<ptrdiff_t>(excess));
+  if (dropped)
+    *dropped += excess;
+}
+
+void sort_by_dot(std::vector<version>& xs) {
+  std::sort(xs.begin(), xs.end(),
+            [](const version& a, const version& b) { return a.written < b.written; });
+}
+
+/// An entry that covers a version present stays: without it the version would look unseen.
+void limit_vector(record& x) {
+  while (x.seen.size() > limits::version_vector_max) {
+    auto oldest = x.seen.end();
+    for (auto i = x.seen.begin(); i != x.seen.end(); ++i) {
+      auto needed = std::any_of(x.versions.begin(), x.versions.end(),
+                                [&](const version& v) { return v.written.node == i->node; });
+      if (!needed && (oldest == x.seen.end() || i->clock < oldest->clock))
+        oldest = i;
+    }
+    if (oldest == x.seen.end())
+      return;
+    x.seen.erase(oldest);
+  }
+}
+
+} // namespace
+
+bool covers(const version_vector& seen, const dot& x) {
+  for (auto& entry : seen)
+    if (entry.node == x.node)
+      return x.clock <= entry.clock;
+  return false;
+}
+
+record merge(const record& a, const record& b, size_t* dropped) {
+  if (a.empty())
+    return b;
+  if (b.empty())
+    return a;
+  record result;
+  result.seen = join(a.seen, b.seen);
+  survivors(a, b, true, result.versions);
+  survivors(b, a, false, result.versions);
+  limit_siblings(result, dropped);
+  sort_by_dot(result.versions);
+  limit_vector(result);
+  return result;
+}
+
+void overwrite(record& x, version next) {
+  raise(x.seen, next.written);
+  x.versions.clear();
+  x.versions.push_back(std::move(next));
+  limit_vector(x);
+}
+
+uint64_t digest_of(std::string_view key, const record& x) {
+  if (x.empty())
+    return 0;
+  // Chained hashes of flat arrays: padding-free, and no streaming state to allocate.
+  static_assert(sizeof(dot) == 16);
+  static_assert(std::endian::native == std::endian::little, "digests are compared between nodes");
+  auto hash = XXH3_64bits(key.data(), key.size());
+  hash = XXH3_64bits_withSeed(x.seen.data(), x.seen.size() * sizeof(dot), hash);
+  for (auto& v : x.versions)
+    hash = XXH3_64bits_withSeed(&v.written, sizeof(dot), hash);
+  return hash == 0 ? 1 : hash;
+}
+
+const version* latest(const record& x) {
+  const version* result = nullptr;
+  for (auto& v : x.versions)
+    if (!result || latest_order{}(result->written, v.written))
+      result = &v;
+  return result;
+}
+
+timestamp shadowed_by(const record& merged, const record& stored) {
+  auto ours = latest(stored);
+  auto winner = latest(merged);
+  if (!ours || !winner || winner->written == ours->written)
+    return 0;
+  auto there = std::any_of(merged.versions.begin(), merged.versions.end(),
+                           [&](const version& v) { return v.written == ours->written; });
+  return there ? winner->written.clock : 0;
+}
+
+bool visible(const version& x, timestamp now, timestamp flushed) {
+  return !x.tombstone && (x.expires == 0 || x.expires > now) && x.written.clock > flushed;
+}
+
+uint64_t cas_unique(const record& x) {
+  auto winner = latest(x);
+  if (!winner)
+    return 0;
+  uint64_t hash = 0;
+  for (auto& v : x.versions)
+    hash = XXH3_64bits_withSeed(&v.value_written, sizeof(dot), hash);
+  auto result = winner->value_written.clock << 12 | (hash & 0xfff);
+  return result == 0 ? 1 : result;
+}
+
+void encode(byte_writer& out, const record& x) {
+  out.varint(x.seen.size());
+  for (auto& entry : x.seen) {
+    out.u64(entry.node);
+    out.u64(entry.clock);
+  }
+  out.varint(x.versions.size());
+  for (auto& v : x.versions) {
+    auto touched = v.value_written != v.written;
+    out.u8(static_cast<uint8_t>((v.tombstone ? 1 : 0) | (touched ? 2 : 0) | (v.expires ? 4 : 0) |
+                                (v.flags ? 8 : 0)));
+    // The node of a dot is one of the vector's: its position is enough.
+    auto i = std::lower_bound(x.seen.begin(), x.seen.end(), v.written.node,
+                              [](const dot& entry, node_id node) { return entry.node < node; });
+    out.varint(static_cast<uint64_t>(i - x.seen.begin()));
+    out.varint(i->clock - v.written.clock);
+    if (touched) {
+      out.u64(v.value_written.node);
+      out.u64(v.value_written.clock);
+    }
+    if (v.expires)
+      out.u64(v.expires);
+    if (v.flags)
+      out.u32(v.flags);
+    if (!v.tombstone)
+      out.bytes(v.value.view());
+  }
+}
+
+namespace {
+
+version decode_version(byte_reader& in, const version_vector& seen) {
+  version v;
+  auto marks = in.u8();
+  v.tombstone = marks & 1;
+  auto position = in.varint();
+  auto behind = in.varint();
+  if (marks > 15 || position >= seen.size() || behind > seen[position].clock) {
+    in.fail();
+    return v;
+  }
+  v.written = {seen[position].node, seen[position].clock - behind};
+  v.value_written = v.written;
+  if (marks & 2) {
+    v.value_written.node = in.u64();
+    v.value_written.clock = in.u64();
+  }
+  if (marks & 4)
+    v.expires = in.u64();
+  if (marks & 8)
+    v.flags = in.u32();
+  if (!v.tombstone)
+    v.value = in.read_blob();
+  return v;
+}
+
+} // namespace
+
+record decode_record(byte_reader& in) {
+  record x;
+  x.seen.resize(in.count(sizeof(dot)));
+  for (auto& entry : x.seen) {
+    entry.node = in.u64();
+    entry.clock = in.u64();
+  }
+  for (size_t i = 1; i < x.seen.size(); ++i)
+    if (x.seen[i - 1].node >= x.seen[i].node)
+      in.fail();
+  auto n = in.count(3);
+  x.versions.reserve(n);
+  for (; n > 0 && in.ok(); --n)
+    x.versions.push_back(decode_version(in, x.seen));
+  for (size_t i = 1; i < x.versions.size(); ++i)
+    if (x.versions[i - 1].written >= x.versions[i].written)
+      in.fail();
+  if (x.seen.empty() != x.versions.empty())
+    in.fail();
+  return in.ok() ? x : record{};
+}
+
+std::string to_string(const dot& x) {
+  char text[40];
+  auto n = snprintf(text, sizeof text, "%016llx@%llu", static_cast<unsigned long long>(x.node),
+                    static_cast<unsigned long long>(x.clock));
+  return {text, static_cast<size_t>(n)};
+}
+
+std::string to_string(const record& x) {
+  std::string result;
+  for (auto& v : x.versions) {
+    if (!result.empty())
+      result.append(" | ");
+    result.append(to_string(v.written));
+    result.append(v.tombstone ? " tombstone" : " value of ");
+    if (!v.tombstone)
+      result.append(std::to_string(v.value.size())).append(" bytes");
+  }
+  return result.empty() ? "nothing" : result;
+}
+
+} // namespace kai

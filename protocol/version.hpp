@@ -1,0 +1,108 @@
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/blob.hpp"
+#include "protocol/hybrid_clock.hpp"
+#include "protocol/wire.hpp"
+
+/// Versions of a key: a dotted version vector set (Almeida et al., "Scalable and Accurate Causality
+/// Tracking for Eventually Consistent Stores", 2014), as values. No rule here knows where a record
+/// is stored or which node asks.
+namespace kai {
+
+/// Identifies a node's data: random, kept with a data directory, new for an empty one and at every
+/// start of a memory engine. Hence an emptied node never issues a dot again.
+using node_id = uint64_t;
+
+/// One event: a write that `node` led at its clock value `clock`. Never repeats. Zero is "none".
+struct dot {
+  node_id node = 0;
+  timestamp clock = 0;
+
+  friend bool operator==(const dot&, const dot&) = default;
+  friend auto operator<=>(const dot&, const dot&) = default;
+};
+
+/// Of two dots, the one that `cluster.conflicts=latest` prefers is greater: later, then higher
+/// node.
+struct latest_order {
+  bool operator()(const dot& a, const dot& b) const {
+    return a.clock != b.clock ? a.clock < b.clock : a.node < b.node;
+  }
+};
+
+/// One value of a key, or the mark of its deletion.
+struct version {
+  /// The write that made this version.
+  dot written;
+  /// The write that made its value: the same, but for `touch`, which keeps the value's.
+  dot value_written;
+  /// As memcached's client flags.
+  uint32_t flags = 0;
+  /// Absolute, in microseconds since 1970; 0: never.
+  timestamp expires = 0;
+  bool tombstone = false;
+  blob value;
+
+  friend bool operator==(const version&, const version&) = default;
+};
+
+/// Per node the highest clock seen, sorted by node.
+using version_vector = std::vector<dot>;
+
+/// All that is known of a key. `seen` covers every version in `versions` and every one that they
+/// replaced. `versions` are concurrent with each other (siblings), sorted by dot; one, usually.
+struct record {
+  version_vector seen;
+  std::vector<version> versions;
+
+  bool empty() const { return seen.empty(); }
+  friend bool operator==(const record&, const record&) = default;
+};
+
+/// Whether `seen` includes the event `x`.
+bool covers(const version_vector& seen, const dot& x);
+
+/// What both know: commutative, associative, idempotent. Siblings above limits::siblings_max and
+/// vector entries above limits::version_vector_max go, oldest first; `dropped`, if given, grows by
+/// the siblings that went so.
+record merge(const record& a, const record& b, size_t* dropped = nullptr);
+
+/// A write on top of everything in `x`: replaces all versions. `next.written` must be a new dot of
+/// the node that leads, above all of that node's in `x`.
+void overwrite(record& x, version next);
+
+/// Covers key, vector and dots, not values (so replicas that turned an expired value into a
+/// tombstone at different moments agree). 0 exactly for the empty record.
+uint64_t digest_of(std::string_view key, const record& x);
+
+/// The version that `cluster.conflicts=latest` answers with, tombstones included; null when empty.
+const version* latest(const record& x);
+
+/// After `stored` went into `merged`: the clock of the concurrent version that clients see instead
+/// of the latest one of `stored`; 0 when they see that one, or something written with knowledge of
+/// it.
+timestamp shadowed_by(const record& merged, const record& stored);
+
+/// Whether a client may see `x`: no tombstone, not expired, not flushed. `flushed`: versions with
+/// dots at or below it are gone.
+bool visible(const version& x, timestamp now, timestamp flushed);
+
+/// The cas unique: the clock of the latest version's value, shifted by 12 bits, with a 12-bit
+/// digest below it of where and when each version's value was written. Same on every replica, never
+/// 0, grows with every change of the value. 0 for the empty record.
+uint64_t cas_unique(const record& x);
+
+void encode(byte_writer& out, const record& x);
+/// Fails `in` when the bytes are no record, its invariants (order, covering) included.
+record decode_record(byte_reader& in);
+
+std::string to_string(const dot& x);
+std::string to_string(const record& x);
+
+} // namespace kai

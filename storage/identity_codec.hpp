@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <caf/expected.hpp>
+
+#include "storage/directory.hpp"
+
+namespace kai {
+
+/// The version of everything in a directory. A newer one is refused.
+inline constexpr uint64_t directory_format = 1;
+
+struct identity_file {
+  directory_identity identity;
+  bool emptying = false;
+};
+
+/// Text, for people to read:
+///
+///     kai-directory 1
+///     node 00f3a9c1d2e4b567
+///     name 127.0.0.1:11011
+///     cluster 0000000000000000
+///     vnodes 2
+///     emptying 0
+///     checksum 8d3f...            XXH3 of everything above
+std::string to_text(const identity_file& x);
+
+/// errc::incompatible for a newer version's, errc::damaged for what is no identity.
+caf::expected<identity_file> identity_from_text(std::string_view text);
+
+} // namespace kai

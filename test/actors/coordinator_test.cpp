@@ -1,0 +1,258 @@
+#include "actors/coordinator.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "test/support/local_cluster.hpp"
+
+using namespace kai;
+using namespace std::chrono_literals;
+using kind = mutation_kind;
+
+namespace {
+
+outcome_kind outcome_of(const response& x) {
+  if (auto why = std::get_if<failed_answer>(&x.what))
+    FAIL(to_string(why->reason) << " " << why->message);
+  REQUIRE(std::holds_alternative<outcome>(x.what));
+  return std::get<outcome>(x.what).kind;
+}
+
+std::string value_of(const response& x) {
+  if (auto why = std::get_if<failed_answer>(&x.what))
+    FAIL(to_string(why->reason) << " " << why->message);
+  auto found = latest(std::get<record>(x.what));
+  return found && !found->tombstone ? found->value.str() : "nothing";
+}
+
+failed_answer failure_of(const response& x) {
+  REQUIRE(std::holds_alternative<failed_answer>(x.what));
+  return std::get<failed_answer>(x.what);
+}
+
+template <class Call>
+bool has(const call_batch& batch) {
+  for (auto& x : batch.calls)
+    if (std::holds_alternative<Call>(x.what))
+      return true;
+  return false;
+}
+
+/// Every coordinator and replica call is back on its free list, no turn is taken.
+void check_idle(local_cluster& c, size_t i) {
+  c.advance(2s);
+  auto& loop = *c.core(i).loop;
+  auto x = loop.take_coordinator();
+  CHECK(state_of<coordinator_state>(x).outstanding == 0);
+  CHECK(state_of<coordinator_state>(x).operations.empty());
+  CHECK(loop.take_turn(1, x, 0) == true);
+  loop.end_turn(1);
+  loop.give_back(x);
+}
+
+} // namespace
+
+TEST_CASE("what is written through any node is read through every node") {
+  local_cluster c{3};
+  for (size_t i = 0; i < 3; ++i) {
+    auto key = "key" + std::to_string(i);
+    CHECK(outcome_of(c.serve_one(i, c.write(kind::set, key, "v" + std::to_string(i)))) ==
+          outcome_kind::stored);
+    for (size_t j = 0; j < 3; ++j) {
+      CHECK(value_of(c.serve_one(j, c.read(key))) == "v" + std::to_string(i));
+      CHECK(c.held_by(j, key) == c.held_by(0, key));
+    }
+  }
+  CHECK(outcome_of(c.serve_one(2, c.write(kind::remove, "key0"))) == outcome_kind::deleted);
+  CHECK(value_of(c.serve_one(1, c.read("key0"))) == "nothing");
+  check_idle(c, 1);
+}
+
+TEST_CASE("requests of one batch are all answered, each under its tag") {
+  local_cluster c{3};
+  std::vector<request> requests;
+  for (uint64_t i = 0; i < 40; ++i)
+    requests.push_back(c.write(kind::set, "k" + std::to_string(i), std::to_string(i), i));
+  CHECK(c.serve(0, requests).size() == 40);
+  requests.clear();
+  for (uint64_t i = 0; i < 40; ++i)
+    requests.push_back(c.read("k" + std::to_string(i), i));
+  auto got = c.serve(1, requests);
+  for (uint64_t i = 0; i < 40; ++i)
+    CHECK(value_of(got.at(i)) == std::to_string(i));
+}
+
+TEST_CASE("five nodes with three replicas serve keys that are not theirs") {
+  local_cluster c{5, {3, 2, 2, 16}};
+  for (int i = 0; i < 20; ++i) {
+    auto key = "key" + std::to_string(i);
+    auto at = static_cast<size_t>(i) % 5;
+    CHECK(outcome_of(c.serve_one(at, c.write(kind::set, key, "1"))) == outcome_kind::stored);
+    CHECK(std::get<outcome>(c.serve_one((at + 1) % 5, c.write(kind::increment, key)).what).number ==
+          2);
+    CHECK(value_of(c.serve_one((at + 2) % 5, c.read(key))) == "2");
+  }
+}
+
+TEST_CASE("a read or write that can not reach its quorum fails and says so") {
+  local_cluster c{3};
+  c.serve_one(0, c.write(kind::set, "k", "v"));
+  c.kill(1);
+  c.advance(100ms);
+  CHECK(value_of(c.serve_one(0, c.read("k"))) == "v");
+  CHECK(outcome_of(c.serve_one(0, c.write(kind::set, "k", "w"))) == outcome_kind::stored);
+  c.kill(2);
+  c.advance(100ms);
+  auto why = failure_of(c.serve_one(0, c.read("k")));
+  CHECK(why.reason == errc::quorum_failed);
+  CHECK(why.message.find(" of 3 replicas answered, 2 needed") != std::string::npos);
+  // The leader has it: nobody may say that it did not happen.
+  why = failure_of(c.serve_one(0, c.write(kind::set, "k", "x")));
+  CHECK(why.reason == errc::quorum_failed);
+  CHECK_FALSE(why.unchanged);
+  // What could not see the key did nothing.
+  why = failure_of(c.serve_one(0, c.write(kind::increment, "k")));
+  CHECK(why.unchanged);
+  check_idle(c, 0);
+}
+
+TEST_CASE("when a leader dies before it answers a set goes to the next replica") {
+  local_cluster c{3};
+  auto key = c.key_led_by(1);
+  c.at(1).swallow = has<lead_call>;
+  c.self->send(c.core(0).loop->take_coordinator(), request_list{{c.write(kind::set, key, "v", 5)}});
+  c.run();
+  c.kill(1);
+  c.advance(50ms);
+  auto got = c.received<response_list>();
+  REQUIRE(got.size() == 1);
+  CHECK(got[0].responses.at(0).tag == 5);
+  CHECK(outcome_of(got[0].responses[0]) == outcome_kind::stored);
+  CHECK(value_of(c.serve_one(2, c.read(key))) == "v");
+}
+
+TEST_CASE("when a leader dies before it answers an increment may have happened") {
+  local_cluster c{3};
+  auto key = c.key_led_by(1);
+  c.serve_one(0, c.write(kind::set, key, "1"));
+  c.at(1).swallow = has<lead_call>;
+  c.self->send(c.core(0).loop->take_coordinator(), request_list{{c.write(kind::increment, key)}});
+  c.run();
+  c.kill(1);
+  c.advance(50ms);
+  auto got = c.received<response_list>();
+  REQUIRE(got.size() == 1);
+  auto why = failure_of(got[0].responses.at(0));
+  CHECK(why.reason == errc::peer_down);
+  CHECK_FALSE(why.unchanged);
+  CHECK(value_of(c.serve_one(0, c.read(key))) == "1");
+}
+
+TEST_CASE("increments of many writers through all nodes lose nothing") {
+  local_cluster c{3};
+  auto key = c.key_led_by(0);
+  c.serve_one(0, c.write(kind::set, key, "0"));
+  constexpr uint64_t each = 30;
+  for (size_t i = 0; i < 3; ++i)
+    for (uint64_t n = 0; n < each; ++n)
+      c.self->send(c.core(i).loop->take_coordinator(),
+                   request_list{{c.write(kind::increment, key)}});
+  c.run();
+  std::set<uint64_t> numbers;
+  for (auto& x : c.received<response_list>())
+    for (auto& y : x.responses)
+      numbers.insert(std::get<outcome>(y.what).number);
+  CHECK(numbers.size() == 3 * each);
+  CHECK(*numbers.rbegin() == 3 * each);
+  CHECK(c.core(0).loop->count.contended == 0);
+  check_idle(c, 0);
+}
+
+TEST_CASE("more waiting writers of one key than the limit are refused and did nothing") {
+  local_cluster c{1};
+  auto n = limits::writers_waiting_max + 10;
+  std::vector<request> requests;
+  for (uint64_t i = 0; i < n; ++i)
+    requests.push_back(c.write(kind::add, "k", "v", i));
+  std::map<outcome_kind, size_t> outcomes;
+  size_t refused = 0;
+  for (auto& [tag, x] : c.serve(0, std::move(requests))) {
+    if (auto y = std::get_if<outcome>(&x.what))
+      ++outcomes[y->kind];
+    else
+      refused += failure_of(x).reason == errc::overloaded && failure_of(x).unchanged;
+  }
+  CHECK(outcomes[outcome_kind::stored] == 1);
+  CHECK(outcomes[outcome_kind::not_stored] == limits::writers_waiting_max);
+  CHECK(refused == 9);
+  check_idle(c, 0);
+}
+
+TEST_CASE("a replica that missed a write is repaired by the next read") {
+  local_cluster c{3};
+  auto key = c.key_led_by(0);
+  c.at(2).swallow = has<store_call>;
+  CHECK(outcome_of(c.serve_one(0, c.write(kind::set, key, "v"))) == outcome_kind::stored);
+  CHECK(c.held_by(2, key).empty());
+  c.at(2).swallow = nullptr;
+  c.advance(1s);
+  CHECK(value_of(c.serve_one(1, c.read(key))) == "v");
+  c.advance(100ms);
+  CHECK(c.held_by(2, key) == c.held_by(0, key));
+}
+
+TEST_CASE("a replica that is silent does not hold up a read or a write") {
+  local_cluster c{3};
+  auto key = c.key_led_by(0);
+  c.at(2).swallow = [](call_batch& x) { return !x.calls.empty(); };
+  auto began = c.wall_now();
+  CHECK(outcome_of(c.serve_one(0, c.write(kind::set, key, "v"))) == outcome_kind::stored);
+  CHECK(value_of(c.serve_one(0, c.read(key))) == "v");
+  CHECK(c.wall_now() == began);
+  // Its late answers are waited for, and the coordinators end.
+  check_idle(c, 0);
+}
+
+TEST_CASE("a write that a faster clock shadows is seen by every read once it is acknowledged") {
+  local_cluster c{3};
+  auto key = c.key_led_by(0);
+  // Another leader, whose clock is ahead, wrote where this key's leader does not see it.
+  record ahead;
+  version v;
+  v.written = v.value_written = {4711, c.wall_now() + 60'000'000};
+  v.value = blob::copy_of("older, by a faster clock");
+  overwrite(ahead, v);
+  for (size_t i : {1, 2}) {
+    call x;
+    x.partition = c.partition(key);
+    x.key = blob::copy_of(key);
+    x.what = store_call{ahead};
+    vnode_batch batch{{x}, caf::actor_cast<caf::strong_actor_ptr>(c.self)};
+    c.self->send(c.core(i).vnodes[0], std::move(batch));
+    c.run();
+    c.received<answer_batch>();
+  }
+  CHECK(outcome_of(c.serve_one(0, c.write(kind::set, key, "newer"))) == outcome_kind::stored);
+  for (size_t i = 0; i < 3; ++i)
+    CHECK(value_of(c.serve_one(i, c.read(key))) == "newer");
+  CHECK(c.core(0).loop->count.rewrites > 0);
+}
+
+TEST_CASE("delete goes on where the key's state can not be seen") {
+  local_cluster c{3, {3, 3, 2, 8}};
+  c.serve_one(0, c.write(kind::set, "k", "v"));
+  c.kill(2);
+  c.advance(100ms);
+  CHECK(failure_of(c.serve_one(0, c.read("k"))).reason == errc::quorum_failed);
+  CHECK(outcome_of(c.serve_one(0, c.write(kind::remove, "k"))) == outcome_kind::deleted);
+  CHECK(latest(c.held_by(1, "k"))->tombstone);
+  CHECK(failure_of(c.serve_one(0, c.write(kind::add, "k", "x"))).unchanged);
+}
+
+TEST_CASE("a node that is no member yet answers every request with that") {
+  local_cluster c{1};
+  c.add_node({"127.0.0.1:7000"});
+  auto why = failure_of(c.serve_one(1, c.write(kind::set, "k", "v")));
+  CHECK(why.reason == errc::not_a_member);
+  CHECK(why.unchanged);
+  CHECK(failure_of(c.serve_one(1, c.read("k"))).reason == errc::not_a_member);
+}

@@ -1,0 +1,385 @@
+#include "actors/topology_keeper.hpp"
+
+#include <map>
+
+#include <catch2/catch.hpp>
+
+#include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
+
+#include "test/support/virtual_time.hpp"
+
+using namespace kai;
+using namespace std::chrono_literals;
+using kind = topology_request::kind;
+
+namespace {
+
+/// Keepers of several nodes, wired to each other through peers that only carry their questions.
+class keeper_world : public virtual_time {
+public:
+  struct keeper {
+    std::map<std::string, std::string> files;
+    bool disk_broken = false;
+    uint64_t records = 0;
+    bool reachable = true;
+    context_ptr context;
+    topology_actor handle;
+    std::vector<topology> used;
+  };
+
+  /// The first founds, the others join it.
+  explicit keeper_world(size_t n) : keepers(n) {
+    for (size_t i = 0; i < n; ++i) {
+      if (i > 0)
+        seeds = {address_of(0)};
+      spawn_keeper(i, address_of(i));
+      REQUIRE(start(i));
+    }
+  }
+
+  static std::string address_of(size_t i) { return "127.0.0.1:" + std::to_string(7000 + i); }
+
+  void spawn_keeper(size_t i, const std::string& address) {
+    auto& k = keepers[i];
+    k.context = make_context("n" + std::to_string(i));
+    k.context->cluster_address = address;
+    k.context->memcache_address = "127.0.0.1:1";
+    k.context->options.cluster.partitions = 8;
+    k.context->options.cluster.seeds = seeds;
+    auto vnode = fake<vnode_actor>([&k](caf::event_based_actor*) -> caf::behavior {
+      return {[&k](report_atom) {
+        vnode_report x;
+        x.keys = k.records;
+        return x;
+      }};
+    });
+    durable_files files{[&k](const std::string& name) -> caf::expected<std::optional<std::string>> {
+                          auto at = k.files.find(name);
+                          return at == k.files.end() ? std::nullopt : std::optional{at->second};
+                        },
+                        [&k](const std::string& name, const std::string& bytes) {
+                          if (k.disk_broken)
+                            return failure(errc::storage_failed, "the disk is broken");
+                          k.files[name] = bytes;
+                          return caf::error{};
+                        }};
+    k.handle = own(sys.spawn(topology_keeper, k.context, files, std::vector<vnode_actor>{vnode},
+                             fake_dialer(), fake_membership(i), 77 + i));
+  }
+
+  caf::expected<bool> start(size_t i) {
+    auto pending = self->request(keepers[i].handle, caf::infinite, start_atom::value);
+    advance(5s);
+    caf::expected<bool> result{failure(errc::timed_out, "it is no member yet")};
+    if (self->has_next_message())
+      pending.receive([&](bool x) { result = x; }, [&](caf::error& x) { result = std::move(x); });
+    return result;
+  }
+
+  /// As a process that ends and starts again on its files.
+  caf::expected<bool> restart(size_t i, const std::string& address) {
+    stop(i);
+    keepers[i].used.clear();
+    spawn_keeper(i, address);
+    return start(i);
+  }
+
+  void stop(size_t i) {
+    caf::anon_send_exit(keepers[i].handle, caf::exit_reason::kill);
+    keepers[i].handle = nullptr;
+    run();
+  }
+
+  caf::expected<topology_reply> question(size_t i, const topology_request& x) {
+    auto text = ask<std::string>(keepers[i].handle, service_atom::value, encode_text(x));
+    if (!text)
+      return text.error();
+    return decode_topology_reply(*text);
+  }
+
+  const topology& current(size_t i) { return keepers[i].used.back(); }
+
+  std::vector<std::string> seeds;
+  std::vector<keeper> keepers;
+
+private:
+  dialer_actor fake_dialer() {
+    auto gateway = fake<gateway_actor>([this](caf::event_based_actor* me) -> caf::behavior {
+      return {[this, me](admin_atom atom, const std::string& command,
+                         const std::vector<std::string>& arguments) {
+        REQUIRE(command == "join");
+        return me->delegate(keepers[0].handle, atom, arguments.at(0));
+      }};
+    });
+    return fake<dialer_actor>([gateway](caf::event_based_actor*) -> caf::behavior {
+      return {[gateway](dial_atom, const std::string&) { return gateway; }};
+    });
+  }
+
+  /// Gives the keeper a view of what it decided.
+  membership_actor fake_membership(size_t i) {
+    return fake<membership_actor>([this, i](caf::event_based_actor* me) -> caf::behavior {
+      return {[this, me, i](const topology& x) {
+        auto& k = keepers[i];
+        k.used.push_back(x);
+        auto own_member = x.find(k.context->name);
+        if (!own_member)
+          return;
+        auto view = std::make_shared<cluster_view>(
+            x, static_cast<member_index>(own_member - x.members.data()));
+        for (auto& y : x.members)
+          view->peers.push_back(fake_peer(std::stoul(y.name.substr(1))));
+        me->send(k.handle, view_ptr{view});
+      }};
+    });
+  }
+
+  peer_actor fake_peer(size_t to) {
+    return fake<peer_actor>([this, to](caf::event_based_actor* me) -> caf::behavior {
+      return {[this, me, to](call_list& calls) {
+        auto back = caf::actor_cast<answer_sink>(me->current_sender());
+        for (auto& x : calls.calls) {
+          auto tell = [me, back, id = x.id](decltype(answer::what) what) {
+            me->send(back, answer_list{0, {{id, std::move(what)}}});
+          };
+          if (!keepers[to].handle || !keepers[to].reachable) {
+            tell(failed_answer{errc::peer_down, true, {}});
+            continue;
+          }
+          me->request(keepers[to].handle, caf::infinite, service_atom::value,
+                      std::get<service_call>(x.what).request)
+              .then([tell](std::string& text) { tell(text_answer{std::move(text)}); },
+                    [tell](const caf::error& err) {
+                      tell(failed_answer{errc::refused, true, message_of(err)});
+                    });
+        }
+      }};
+    });
+  }
+};
+
+paxos::vote stored_vote(keeper_world::keeper& k) {
+  byte_reader in{std::string_view{k.files.at("vote")}};
+  in.varint();
+  auto x = paxos::decode_vote(in);
+  REQUIRE(in.done());
+  return x;
+}
+
+topology_request to_vote(kind what, uint64_t epoch, paxos::ballot at) {
+  topology_request x;
+  x.what = what;
+  x.epoch = epoch;
+  x.at = at;
+  return x;
+}
+
+} // namespace
+
+TEST_CASE("a node without seeds founds a cluster, and finds it again on its disk") {
+  keeper_world w{1};
+  REQUIRE(w.keepers[0].used.size() == 1);
+  auto founded = w.current(0);
+  CHECK(founded.epoch == 1);
+  CHECK(founded.members.at(0).name == "n0");
+  CHECK(founded.settings.partitions == 8);
+  REQUIRE(w.restart(0, w.address_of(0)));
+  CHECK(w.current(0) == founded);
+}
+
+TEST_CASE("a topology that can not be stored is not used") {
+  keeper_world w{0};
+  w.keepers.resize(1);
+  w.keepers[0].disk_broken = true;
+  w.spawn_keeper(0, w.address_of(0));
+  auto started = w.start(0);
+  REQUIRE_FALSE(started);
+  INFO(message_of(started.error()));
+  CHECK(started.error() == errc::storage_failed);
+  CHECK(w.keepers[0].used.empty());
+}
+
+TEST_CASE("damaged files are an error, not a new cluster") {
+  keeper_world w{1};
+  auto good = w.keepers[0].files;
+  w.keepers[0].files["topology"].pop_back();
+  auto started = w.restart(0, w.address_of(0));
+  REQUIRE_FALSE(started);
+  CHECK(started.error() == errc::malformed);
+  w.keepers[0].files = good;
+  w.keepers[0].files["vote"] = "x";
+  started = w.restart(0, w.address_of(0));
+  REQUIRE_FALSE(started);
+  CHECK(started.error() == errc::damaged);
+}
+
+TEST_CASE("data of a node that is no longer a member is not used") {
+  keeper_world w{1};
+  w.stop(0);
+  w.spawn_keeper(0, w.address_of(0));
+  w.keepers[0].context->id += 1;
+  auto started = w.start(0);
+  REQUIRE_FALSE(started);
+  CHECK(started.error() == errc::bad_configuration);
+}
+
+TEST_CASE("a vote is on disk before it is answered") {
+  keeper_world w{1};
+  auto& k = w.keepers[0];
+  auto granted = w.question(0, to_vote(kind::prepare, 2, {5, 99}));
+  REQUIRE(granted);
+  CHECK(granted->vote.granted);
+  CHECK(stored_vote(k).promised == paxos::ballot{5, 99});
+
+  k.disk_broken = true;
+  auto silent = w.question(0, to_vote(kind::prepare, 2, {6, 99}));
+  REQUIRE_FALSE(silent);
+  CHECK(silent.error() == errc::storage_failed);
+  k.disk_broken = false;
+  // What was not stored was not promised.
+  auto again = w.question(0, to_vote(kind::prepare, 2, {6, 99}));
+  REQUIRE(again);
+  CHECK(again->vote.granted);
+
+  REQUIRE(w.restart(0, w.address_of(0)));
+  auto lower = w.question(0, to_vote(kind::prepare, 2, {6, 98}));
+  REQUIRE(lower);
+  CHECK_FALSE(lower->vote.granted);
+  CHECK(lower->vote.state.promised == paxos::ballot{6, 99});
+}
+
+TEST_CASE("votes on other epochs are not given, and an older node is sent what it misses") {
+  keeper_world w{1};
+  for (uint64_t epoch : {0, 1, 3, 100}) {
+    auto x = w.question(0, to_vote(kind::prepare, epoch, {5, 99}));
+    REQUIRE(x);
+    CHECK_FALSE(x->vote.granted);
+    CHECK(x->epoch == 1);
+    CHECK(x->newer.empty() == (epoch > 1));
+  }
+  CHECK(w.keepers[0].files.count("vote") == 0);
+}
+
+TEST_CASE("bytes that are no topology are never accepted") {
+  keeper_world w{1};
+  REQUIRE(w.question(0, to_vote(kind::prepare, 2, {5, 99})));
+  auto accept = to_vote(kind::accept, 2, {5, 99});
+  accept.value = blob::copy_of("nonsense");
+  CHECK_FALSE(w.question(0, accept));
+  auto broken = w.current(0);
+  broken.epoch = 2;
+  broken.members[0].name.clear();
+  accept.value = encode_blob(broken);
+  CHECK_FALSE(w.question(0, accept));
+  CHECK_FALSE(stored_vote(w.keepers[0]).accepted);
+}
+
+TEST_CASE("nodes that join are members for everybody, each in an epoch of its own") {
+  keeper_world w{3};
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(w.current(i) == w.current(0));
+    CHECK(w.current(i).epoch == 3);
+    CHECK(w.current(i).members.size() == 3);
+  }
+}
+
+TEST_CASE("a node can not join a cluster that holds data, or whose members do not say") {
+  for (auto silent : {false, true}) {
+    keeper_world w{2};
+    w.keepers[1].records = silent ? 0 : 5;
+    w.keepers[1].reachable = !silent;
+    member x;
+    x.name = "late";
+    x.memcache_address = "127.0.0.1:1";
+    x.cluster_address = "127.0.0.1:9000";
+    x.id = 4711;
+    auto answer = w.ask<std::string>(w.keepers[0].handle, admin_atom::value, encode_text(x));
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error() == errc::refused);
+    auto expected = silent ? "can not tell whether the cluster holds data: n1: peer_down"
+                           : "the cluster holds data (5 records): nodes can only join while it is "
+                             "empty";
+    CHECK(message_of(answer.error()) == expected);
+    CHECK(w.current(0).members.size() == 2);
+  }
+}
+
+TEST_CASE("an epoch is decided with one of three members down, and learnt when it is back") {
+  keeper_world w{3};
+  w.keepers[2].reachable = false;
+  auto done =
+      w.self->request(w.keepers[0].handle, caf::infinite, flush_all_atom::value, int64_t{0});
+  w.advance(1s);
+  REQUIRE(w.self->has_next_message());
+  done.receive([](bool x) { CHECK(x); }, [](const caf::error& x) { FAIL(message_of(x)); });
+  CHECK(w.current(0).epoch == 4);
+  CHECK(w.current(0).flushed.ahead > 0);
+  CHECK(w.current(1) == w.current(0));
+  CHECK(w.current(2).epoch == 3);
+  w.keepers[2].reachable = true;
+  w.self->send(w.keepers[2].handle, epoch_atom::value, uint64_t{4}, std::string{"n0"});
+  w.advance(100ms);
+  CHECK(w.current(2) == w.current(0));
+}
+
+TEST_CASE("without a majority nothing is decided, and with one again everything is") {
+  keeper_world w{3};
+  w.keepers[1].reachable = w.keepers[2].reachable = false;
+  auto done =
+      w.self->request(w.keepers[0].handle, caf::infinite, flush_all_atom::value, int64_t{0});
+  w.advance(3s);
+  CHECK_FALSE(w.self->has_next_message());
+  CHECK(w.current(0).epoch == 3);
+  w.keepers[1].reachable = w.keepers[2].reachable = true;
+  w.advance(3s);
+  REQUIRE(w.self->has_next_message());
+  done.receive([](bool x) { CHECK(x); }, [](const caf::error& x) { FAIL(message_of(x)); });
+  for (size_t i = 0; i < 3; ++i)
+    CHECK(w.current(i).epoch == 4);
+}
+
+TEST_CASE("changes that several nodes want at once are all decided, one epoch after another") {
+  keeper_world w{3};
+  for (int round = 0; round < 3; ++round)
+    for (auto& k : w.keepers)
+      w.self->send(k.handle, flush_all_atom::value, int64_t{0});
+  w.advance(20s);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(w.current(i) == w.current(0));
+    CHECK(w.current(i).epoch > 3);
+    auto epoch = w.keepers[i].used.front().epoch;
+    for (auto& x : w.keepers[i].used)
+      CHECK(x.epoch >= epoch);
+  }
+  for (auto& a : w.keepers)
+    for (auto& b : w.keepers)
+      for (auto& x : a.used)
+        for (auto& y : b.used)
+          if (x.epoch == y.epoch)
+            CHECK(x == y);
+  size_t answered = 0;
+  while (w.self->has_next_message())
+    w.self->receive([&](bool x) { answered += x; });
+  CHECK(answered == 9);
+}
+
+TEST_CASE("members that come back on other addresses tell the rest, even on each other's") {
+  keeper_world w{3};
+  REQUIRE(w.restart(2, "127.0.0.1:8000"));
+  w.advance(2s);
+  CHECK(w.current(0).find("n2")->cluster_address == "127.0.0.1:8000");
+  w.stop(1);
+  REQUIRE(w.restart(2, w.address_of(1)));
+  w.advance(2s);
+  CHECK(w.current(0).find("n2")->cluster_address == w.address_of(1));
+  w.keepers[1].used.clear();
+  w.spawn_keeper(1, w.address_of(2));
+  REQUIRE(w.start(1));
+  w.advance(3s);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(w.current(i) == w.current(0));
+    CHECK(w.current(i).find("n1")->cluster_address == w.address_of(2));
+    CHECK(w.current(i).find("n2")->cluster_address == w.address_of(1));
+  }
+}

@@ -1,0 +1,288 @@
+#include "actors/vnode.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "actors/on_loop.hpp"
+#include "protocol/limits.hpp"
+#include "storage/make_engine.hpp"
+#include "test/support/virtual_time.hpp"
+
+using namespace kai;
+
+namespace {
+
+/// A memory engine that fails when told to, and shows what was asked of it.
+class fake_engine : public engine {
+public:
+  fake_engine() {
+    memory_engine_options options;
+    options.partitions = 1;
+    inner_ = make_engine(std::move(options));
+  }
+
+  caf::expected<std::optional<record>> read(partition_id p, area where,
+                                            std::string_view key) override {
+    if (read_error)
+      return read_error;
+    return inner_->read(p, where, key);
+  }
+  caf::error write(const write_batch& batch) override {
+    ++writes;
+    if (write_error)
+      return write_error;
+    read_error = caf::none;
+    return inner_->write(batch);
+  }
+  caf::error scan(partition_id p, area where, uint64_t from,
+                  const std::function<bool(uint64_t, const blob&, record&&)>& visit) override {
+    return inner_->scan(p, where, from, visit);
+  }
+  caf::expected<std::optional<std::string>> read_meta(std::string_view name) override {
+    return inner_->read_meta(name);
+  }
+  caf::error write_meta(std::string_view name, std::string_view value) override {
+    ++meta_writes;
+    return meta_error ? meta_error : inner_->write_meta(name, value);
+  }
+  caf::error flush() override { return caf::none; }
+  engine_stats stats() const override { return inner_->stats(); }
+  start_state started() const override { return how_started; }
+
+  caf::error read_error;
+  caf::error write_error;
+  caf::error meta_error;
+  start_state how_started = start_state::fresh;
+  int writes = 0;
+  int meta_writes = 0;
+
+private:
+  std::shared_ptr<engine> inner_;
+};
+
+struct vnode_world : virtual_time {
+  explicit vnode_world(engine_kind kind = engine_kind::leveldb,
+                       start_state how = start_state::fresh) {
+    context = make_context("here");
+    context->options.storage.engine = kind;
+    storage->how_started = how;
+    vnode =
+        own(spawn_on_loop<vnode_actor>(sys, kai::vnode, context, std::shared_ptr<engine>(storage),
+                                       engine_factory{}, std::shared_ptr<const bool>{}));
+    run();
+  }
+
+  /// One batch, and its answers in the order of the calls.
+  std::vector<answer> carry_out(std::vector<decltype(call::what)> all) {
+    send(std::move(all));
+    run();
+    auto got = received<answer_batch>();
+    REQUIRE(got.size() == 1);
+    for (size_t i = 0; i < got[0].answers.size(); ++i)
+      REQUIRE(got[0].answers[i].id == 100 + i);
+    return std::move(got[0].answers);
+  }
+  answer one(decltype(call::what) what) { return carry_out({std::move(what)}).at(0); }
+
+  void send(std::vector<decltype(call::what)> all) {
+    vnode_batch batch;
+    batch.reply_to = caf::actor_cast<caf::strong_actor_ptr>(self);
+    for (auto& x : all) {
+      auto& y = batch.calls.emplace_back();
+      y.id = 99 + batch.calls.size();
+      y.key = blob::copy_of("k");
+      y.what = std::move(x);
+    }
+    self->send(vnode, std::move(batch));
+  }
+
+  record held() { return std::get<record_answer>(one(read_call{}).what).value; }
+
+  context_ptr context;
+  std::shared_ptr<fake_engine> storage = std::make_shared<fake_engine>();
+  vnode_actor vnode;
+};
+
+apply_call apply(mutation_kind kind, const std::string& value, record base = {},
+                 bool conditional = false) {
+  mutation x;
+  x.kind = kind;
+  x.value = blob::copy_of(value);
+  x.delta = 1;
+  return {std::move(x), std::move(base), conditional};
+}
+
+record by_another_node(timestamp clock, const std::string& value) {
+  version v;
+  v.written = v.value_written = {77, clock};
+  v.value = blob::copy_of(value);
+  record x;
+  overwrite(x, v);
+  return x;
+}
+
+const failed_answer& failure_in(const answer& x) {
+  REQUIRE(std::holds_alternative<failed_answer>(x.what));
+  return std::get<failed_answer>(x.what);
+}
+
+const applied_answer& applied(const answer& x) {
+  if (auto why = std::get_if<failed_answer>(&x.what))
+    FAIL(to_string(why->reason) << ": " << why->message);
+  REQUIRE(std::holds_alternative<applied_answer>(x.what));
+  return std::get<applied_answer>(x.what);
+}
+
+} // namespace
+
+TEST_CASE("a write gets a dot of its node and is stored as it is answered") {
+  vnode_world w;
+  auto x = applied(w.one(apply(mutation_kind::set, "v")));
+  CHECK(x.result.kind == outcome_kind::stored);
+  CHECK(x.value.versions.at(0).written.node == w.context->id);
+  CHECK(x.result.cas == cas_unique(x.value));
+  CHECK(w.held() == x.value);
+  auto digest = std::get<digest_answer>(w.one(read_call{true}).what);
+  CHECK(digest.digest == digest_of("k", x.value));
+  CHECK(digest.caught_up);
+}
+
+TEST_CASE("a conditional write is contended when the key is not what the coordinator merged") {
+  vnode_world w;
+  w.one(apply(mutation_kind::set, "5"));
+  auto base = w.held();
+  CHECK(applied(w.one(apply(mutation_kind::increment, "", base, true))).result.number == 6);
+  // The same base again: another writer was faster.
+  auto late = w.one(apply(mutation_kind::increment, "", base, true));
+  CHECK(failure_in(late).reason == errc::contended);
+  CHECK(failure_in(late).unchanged);
+  CHECK(w.held().versions.at(0).value.view() == "6");
+}
+
+TEST_CASE("a base that knows more than the vnode is taken over by the write") {
+  vnode_world w;
+  w.one(apply(mutation_kind::set, "5"));
+  auto base = merge(w.held(), by_another_node(UINT32_MAX, "9"));
+  REQUIRE(base.versions.size() == 2);
+  auto x = applied(w.one(apply(mutation_kind::append, "0", base, true)));
+  CHECK(x.value.versions.size() == 1);
+  CHECK(merge(x.value, base) == x.value);
+}
+
+TEST_CASE("writes of one key in one batch see each other and take one write of the engine") {
+  vnode_world w;
+  auto got = w.carry_out({apply(mutation_kind::set, "a"), apply(mutation_kind::set, "b"),
+                          read_call{}, store_call{by_another_node(5, "c")}, read_call{}});
+  CHECK(w.storage->writes == 1);
+  auto first = applied(got[0]).value;
+  auto second = applied(got[1]).value;
+  CHECK(merge(first, second) == second);
+  CHECK(std::get<record_answer>(got[2].what).value == second);
+  auto merged = std::get<record_answer>(got[4].what).value;
+  CHECK(merged == merge(second, by_another_node(5, "c")));
+  CHECK(w.held() == merged);
+}
+
+TEST_CASE("batches that wait together are carried out with one write") {
+  vnode_world w;
+  w.send({apply(mutation_kind::set, "a")});
+  w.send({apply(mutation_kind::set, "b")});
+  w.run();
+  CHECK(w.received<answer_batch>().size() == 2);
+  CHECK(w.storage->writes == 1);
+}
+
+TEST_CASE("when the engine can not write, what depends on it fails and the rest is answered") {
+  vnode_world w;
+  w.one(apply(mutation_kind::set, "old"));
+  auto before = w.held();
+  w.storage->write_error = failure(errc::storage_failed, "the disk is full");
+  auto got = w.carry_out({read_call{}, apply(mutation_kind::set, "new"), read_call{},
+                          store_call{by_another_node(5, "x")}});
+  CHECK(std::get<record_answer>(got[0].what).value == before);
+  for (size_t i : {1, 2, 3}) {
+    CHECK(failure_in(got[i]).reason == errc::storage_failed);
+    CHECK_FALSE(failure_in(got[i]).unchanged);
+    CHECK(failure_in(got[i]).message == "the disk is full");
+  }
+  CHECK(w.held() == before);
+  w.storage->write_error = failure(errc::out_of_memory, "full");
+  auto full = w.one(apply(mutation_kind::set, "new"));
+  CHECK(failure_in(full).reason == errc::out_of_memory);
+  CHECK(failure_in(full).unchanged);
+  w.storage->write_error = caf::none;
+  CHECK(applied(w.one(apply(mutation_kind::set, "new"))).result.kind == outcome_kind::stored);
+  auto report = w.ask<vnode_report>(w.vnode, report_atom::value);
+  REQUIRE(report);
+  CHECK(report->write_failures == 4);
+}
+
+TEST_CASE("a bound above every dot is on disk before the dot is used") {
+  vnode_world w;
+  auto written = applied(w.one(apply(mutation_kind::set, "v"))).value.versions.at(0).written;
+  CHECK(w.storage->meta_writes == 1);
+  hybrid_clock restarted;
+  REQUIRE_FALSE(restore_clock(*w.storage, restarted));
+  CHECK(restarted.issue(0) > written.clock);
+  // Far ahead: not one more meta write until the bound is reached.
+  w.one(apply(mutation_kind::set, "v"));
+  CHECK(w.storage->meta_writes == 1);
+  w.advance(limits::clock_bound_ahead + std::chrono::seconds{1});
+  auto later = applied(w.one(apply(mutation_kind::set, "v"))).value.versions.at(0).written;
+  CHECK(w.storage->meta_writes == 2);
+  hybrid_clock again;
+  REQUIRE_FALSE(restore_clock(*w.storage, again));
+  CHECK(again.issue(0) > later.clock);
+}
+
+TEST_CASE("without a stored bound no dot is issued") {
+  vnode_world w;
+  w.storage->meta_error = failure(errc::storage_failed, "the disk is full");
+  CHECK(failure_in(w.one(apply(mutation_kind::set, "v"))).reason == errc::storage_failed);
+  CHECK(w.held().empty());
+  CHECK(w.storage->writes == 0);
+}
+
+TEST_CASE("a damaged bound of the clock is an error, a missing one is not") {
+  fake_engine storage;
+  hybrid_clock clock;
+  CHECK_FALSE(restore_clock(storage, clock));
+  REQUIRE_FALSE(storage.write_meta("clock-bound", "short"));
+  CHECK(restore_clock(storage, clock) == errc::damaged);
+}
+
+TEST_CASE("a store merges, and one that brings nothing new writes nothing") {
+  vnode_world w;
+  auto a = by_another_node(10, "a");
+  auto b = applied(w.one(apply(mutation_kind::set, "b"))).value;
+  CHECK(std::holds_alternative<stored_answer>(w.one(store_call{a}).what));
+  CHECK(w.held() == merge(a, b));
+  auto writes = w.storage->writes;
+  CHECK(std::holds_alternative<stored_answer>(w.one(store_call{a}).what));
+  CHECK(w.storage->writes == writes);
+}
+
+TEST_CASE("a damaged record can not be read, and a write replaces it") {
+  vnode_world w;
+  w.storage->read_error = failure(errc::damaged, "set aside");
+  CHECK(failure_in(w.one(read_call{})).reason == errc::damaged);
+  CHECK(std::holds_alternative<stored_answer>(w.one(store_call{by_another_node(3, "x")}).what));
+  CHECK(w.held() == by_another_node(3, "x"));
+}
+
+TEST_CASE("a vnode whose engine lost its data says that it is not caught up") {
+  vnode_world w{engine_kind::leveldb, start_state::emptied};
+  CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
+  CHECK_FALSE(std::get<digest_answer>(w.one(read_call{true}).what).caught_up);
+}
+
+TEST_CASE("a vnode that is stopped writes what waits and ends") {
+  vnode_world w;
+  w.send({apply(mutation_kind::set, "last")});
+  auto stopped = w.self->request(w.vnode, caf::infinite, stop_atom::value);
+  w.run();
+  stopped.receive([](bool x) { CHECK(x); }, [](const caf::error& x) { FAIL(message_of(x)); });
+  auto got = w.received<answer_batch>();
+  REQUIRE(got.size() == 1);
+  CHECK_FALSE(applied(got[0].answers.at(0)).value.empty());
+  CHECK(w.storage->writes == 1);
+}

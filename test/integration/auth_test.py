@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""memcache.auth-file: a client authenticates in text before anything else, as in memcached -Y."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from memcache import Client, set_command
+from processes import Node, TestCase, main
+
+MEMCACHED = shutil.which("memcached")
+UNAUTHENTICATED = b"CLIENT_ERROR unauthenticated\r\n"
+
+
+class Auth(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.file = self.directory / "users"
+        self.file.write_text("alice:wonder land\nbob:b:uilder\n")
+
+    def node(self, *arguments):
+        return Node("unused", "--storage.engine=memory", f"--memcache.auth-file={self.file}",
+                    *arguments)
+
+    def log_in(self, port, credentials):
+        client = Client(port, 10)
+        self.addCleanup(client.__exit__)
+        return client, client.ask(set_command(b"any", credentials))
+
+    def test_only_who_knows_the_password_gets_in(self):
+        with self.node() as node:
+            for credentials in (b"alice wonder land", b"bob b:uilder"):
+                client, answer = self.log_in(node.memcache, credentials)
+                self.assertEqual(answer, b"STORED\r\n")
+                self.assertEqual(client.ask(set_command(b"k", b"v")), b"STORED\r\n")
+                self.assertEqual(client.get(b"k", b"any"), {b"k": b"v"})
+            for credentials in (b"alice", b"alice wonder", b"alice b:uilder", b"", b"bob b",
+                                b"alice wonder land ", b"mallory x"):
+                client, answer = self.log_in(node.memcache, credentials)
+                self.assertEqual(answer, b"CLIENT_ERROR authentication failure\r\n"
+                                 if b" " in credentials else
+                                 b"CLIENT_ERROR bad authentication token format\r\n")
+                self.assertEqual(client.ask(b"version\r\n"), UNAUTHENTICATED)
+            stats = self.log_in(node.memcache, b"bob b:uilder")[0].stats()
+            self.assertEqual((stats["auth_cmds"], stats["auth_errors"]), ("10", "7"))
+
+    def test_sighup_reads_the_file_again_and_a_bad_one_changes_nothing(self):
+        def answer():
+            return self.log_in(node.memcache, b"carol new")[1]
+
+        with self.node() as node:
+            old, _ = self.log_in(node.memcache, b"bob b:uilder")
+            self.file.write_text("carol:new\n")
+            self.assertNotEqual(answer(), b"STORED\r\n")
+            node.child.send_signal(signal.SIGHUP)
+            end = time.monotonic() + 30
+            while answer() != b"STORED\r\n":
+                self.assertLess(time.monotonic(), end)
+            self.assertNotEqual(self.log_in(node.memcache, b"bob b:uilder")[1], b"STORED\r\n")
+            self.assertEqual(old.get(b"k"), {})
+            self.file.unlink()
+            node.child.send_signal(signal.SIGHUP)
+            while "the old users stay" not in node.errors():
+                self.assertLess(time.monotonic(), end)
+            self.assertEqual(answer(), b"STORED\r\n")
+            self.assertEqual(node.stop()[0], 0)
+
+    def test_the_answers_are_memcacheds(self):
+        if not MEMCACHED:
+            self.skipTest("memcached is not installed")
+        good, bad = b"set x 5 7 12\r\nbob b:uilder\r\n", b"set x 0 0 7\r\nbob bad\r\n"
+        # Step by step: of several commands in one read memcached answers the last ones only. And no
+        # password with a space, of which it takes the first word.
+        dialogues = ([b"get a\r\n", b"version\r\n", b"bogus\r\n", b"\r\n", b"stats\r\n", good,
+                      b"get x\r\n"],
+                     [b"flush_all\r\n", b"incr a 1\r\n", b"set a 0 0\r\n", b"set a b c d\r\n"],
+                     [bad, bad, good, bad, b"get x\r\n", good, b"get x\r\n"],
+                     [b"set x 0 0 3\r\nbad\r\n", b"set x 0 0 0\r\n\r\n", good],
+                     [b"set a 0 0 12 noreply\r\nbob b:uilder\r\n", b"version\r\n"],
+                     [b"set x 0 0 2\r\nb bx", b"version\r\n", good],
+                     [b"set x 0 0 12\r\nbob", b" b:uilder\r", b"\n", b"get x\r\n"])
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        root = ["-u", "root"] if os.geteuid() == 0 else []
+        memcached = subprocess.Popen([MEMCACHED, "-l", "127.0.0.1", "-p", str(port), "-U", "0",
+                                      "-Y", str(self.file), *root], stdin=subprocess.DEVNULL)
+        try:
+            with self.node() as node:
+                for steps in dialogues:
+                    expected, received = (self.exchange(x, steps) for x in (port, node.memcache))
+                    with self.subTest(steps=steps):
+                        self.assertEqual(received, expected)
+        finally:
+            memcached.kill()
+            memcached.wait()
+
+    def exchange(self, port, steps):
+        """The answer to each step; what comes within a moment."""
+        end = time.monotonic() + 10
+        while True:
+            try:
+                client = Client(port, 10)
+                break
+            except ConnectionRefusedError:
+                self.assertLess(time.monotonic(), end)
+        answers = []
+        with client:
+            client.socket.settimeout(0.1)
+            for step in steps:
+                client.send(step)
+                try:
+                    answers.append(client.socket.recv(65536))
+                except TimeoutError:
+                    answers.append(b"(silent)")
+        return answers
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""The command lines of the programs: options, ready lines, signals, exit statuses."""
+
+import signal
+import socket
+import subprocess
+
+from processes import Node, Process, TestCase, fetch, main, run, store
+
+
+class Usage(TestCase):
+    def test_help_and_version_end_with_0(self):
+        for program in ("kai-node", "kai-cluster", "kai-admin"):
+            for option in ("--help", "--version"):
+                result = run(program, option)
+                self.assertEqual(result.returncode, 0)
+                self.assertIn(program, result.stdout)
+                self.assertEqual(result.stderr, "")
+
+    def test_a_wrong_argument_ends_with_2_and_starts_nothing(self):
+        for program in ("kai-node", "kai-cluster"):
+            for argument, name in (("--memcache.port=70000", "memcache.port"),
+                                   ("--cluster.partitions=100", "cluster.partitions"),
+                                   ("--cluster.write-quorum=9", "cluster.write-quorum"),
+                                   ("--no.such=1", "no.such"), ("stray", "stray"),
+                                   ("--scheduler.max-threads=x", "scheduler.max-threads")):
+                with self.subTest(program=program, argument=argument):
+                    self.check_complaint(run(program, argument, cwd=self.directory), 2, name)
+                    self.assertEqual(list(self.directory.iterdir()), [])
+
+    def test_a_wrong_file_is_named_with_its_line(self):
+        file = self.directory / "kai.conf"
+        file.write_text("[memcache]\nport = 0\n\nmax-conections = 5\n")
+        self.check_complaint(run("kai-node", f"--config-file={file}"), 2, f"{file}:4",
+                             "memcache.max-conections")
+
+    def test_kai_admin_used_wrongly_ends_with_2(self):
+        for arguments in ((), ("stat",), ("locate",), ("status", "x"), ("--bogus", "status"),
+                          ("--timeout=1", "status"), ("--node=nowhere", "status")):
+            with self.subTest(arguments=arguments):
+                self.check_complaint(run("kai-admin", *arguments), 2, "kai-admin: ")
+
+    def test_kai_admin_that_reaches_nobody_ends_with_1(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            node = f"--node=127.0.0.1:{unused.getsockname()[1]}"
+            for command in ("status", "wait-settled"):
+                self.check_complaint(run("kai-admin", node, command, "--timeout=1s"), 1,
+                                     "cannot reach")
+
+
+class Running(TestCase):
+    def test_a_node_serves_when_it_says_so_and_keeps_its_data(self):
+        data = self.directory / "data"
+        with Node(data, "--node.name=solo", "--admin.port=0") as node:
+            self.assertEqual(node.name, "solo")
+            self.assertRegex(node.admin, r"127\.0\.0\.1:\d+")
+            self.assertEqual(store(node.memcache, "key", "value"), "STORED\r\n")
+            status, seconds = node.stop()
+            self.assertEqual((status, node.rest()), (0, ""))
+            self.assertLess(seconds, 5)
+        with Node(data, "--node.name=solo") as node:
+            self.assertEqual(node.admin, "-")
+            self.assertEqual(fetch(node.memcache, "key"), "value")
+            self.assertEqual(node.stop(signal.SIGINT)[0], 0)
+
+    def test_a_second_process_on_a_directory_is_refused(self):
+        data = self.directory / "data"
+        with Node(data):
+            with Node(data, wait=False) as second:
+                self.assertNotEqual(second.child.wait(60), 0)
+                self.assertIn("storage.directory", second.errors())
+                self.assertEqual(second.rest(), "")
+
+    def test_a_taken_port_names_its_option(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            for option in ("memcache.port", "cluster.port", "admin.port"):
+                with self.subTest(option=option):
+                    with Node(self.directory / option, f"--{option}={port}", wait=False) as node:
+                        self.assertNotEqual(node.child.wait(60), 0)
+                        self.assertIn(option, node.errors())
+
+    def test_a_node_that_still_joins_stops_in_order(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            seed = f"127.0.0.1:{unused.getsockname()[1]}"
+            with Node(self.directory / "data", "-j", seed, wait=False) as node:
+                with self.assertRaises(subprocess.TimeoutExpired, msg=node.errors()):
+                    node.child.wait(1)
+                status, seconds = node.stop()
+                self.assertEqual((status, node.rest()), (0, ""), node.errors())
+                self.assertLess(seconds, 5)
+
+
+class Cluster(TestCase):
+    def test_a_cluster_in_one_process_serves_on_every_node_and_leaves_nothing(self):
+        with Process("kai-cluster", "--nodes=3", "-p", "0", "-c", "0") as cluster:
+            nodes = [cluster.ready() for _ in range(3)]
+            self.assertEqual(cluster.line(), "kai-cluster ready nodes=3\n")
+            self.assertEqual(len({port for _, port, _, _ in nodes}), 3)
+            self.assertEqual(store(nodes[0][1], "key", "value"), "STORED\r\n")
+            for _, port, _, _ in nodes:
+                self.assertEqual(fetch(port, "key"), "value")
+            self.assertNotEqual(list(self.directory.iterdir()), [])
+            status, seconds = cluster.stop()
+            self.assertEqual(status, 0, cluster.errors())
+            self.assertLess(seconds, 5)
+        self.assertEqual(list(self.directory.iterdir()), [])
+
+
+if __name__ == "__main__":
+    main()

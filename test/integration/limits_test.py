@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""Every limit a client can exceed, exceeded from outside: the answer, what goes on working, and
+that the node does not grow."""
+
+import os
+import select
+import socket
+import struct
+import time
+
+from memcache import Client, set_command, store_all
+from processes import Node, TestCase, main
+
+MB = 1 << 20
+# Growth that one client may cause: 4 MB of answers under way, 1 MB unsent, 4 MB of requests, their
+# copies on the way and what the heap keeps.
+GROWTH_MAX = 48 * MB
+
+
+def memory(node, what="VmRSS"):
+    """Bytes of resident memory; VmHWM for the most there ever was."""
+    with open(f"/proc/{node.child.pid}/status") as status:
+        for line in status:
+            if line.startswith(what + ":"):
+                return int(line.split()[1]) * 1024
+    raise AssertionError(f"no {what}")
+
+
+def send_what_fits(connection, data, quiet_seconds=0.5):
+    """Sends until nothing was taken for a while; how much was."""
+    connection.setblocking(False)
+    sent = 0
+    view = memoryview(data)
+    while sent < len(data):
+        if not select.select([], [connection], [], quiet_seconds)[1]:
+            break
+        sent += connection.send(view[sent:sent + MB])
+    connection.setblocking(True)
+    connection.settimeout(60)
+    return sent
+
+
+def small_window(port):
+    """A client for which the kernel keeps little."""
+    client = Client.__new__(Client)
+    client.received = b""
+    client.socket = socket.socket()
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    client.socket.settimeout(60)
+    client.socket.connect(("127.0.0.1", port))
+    return client
+
+
+class Limits(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.node = Node("unused", "--storage.engine=memory")
+        self.addCleanup(self.end_node)
+
+    def end_node(self):
+        status, _ = self.node.stop()
+        errors = self.node.errors()
+        self.node.__exit__()
+        self.assertEqual(status, 0, errors)
+
+    def client(self):
+        client = Client(self.node.memcache)
+        self.addCleanup(client.__exit__)
+        return client
+
+    def check_works(self, client):
+        self.assertEqual(client.ask(set_command(b"alive", b"yes")), b"STORED\r\n")
+        self.assertEqual(client.get(b"alive"), {b"alive": b"yes"})
+
+    def check_grew_little(self, before):
+        grown = memory(self.node) - before
+        print(f"  grew by {grown / MB:.1f} MB", flush=True)
+        self.assertLess(grown, GROWTH_MAX)
+
+    def test_a_command_line_that_is_too_long_closes_the_connection(self):
+        client = self.client()
+        client.send(b"set " + b"x" * 4000)
+        self.assertEqual(client.rest(), b"")
+        self.check_works(self.client())
+
+    def test_a_key_that_is_too_long_is_refused(self):
+        client = self.client()
+        long = b"k" * 251
+        for command in (b"get " + long, b"gets a " + long, b"delete " + long, b"incr %s 1" % long,
+                        b"touch %s 1" % long):
+            self.assertEqual(client.ask(command + b"\r\n"),
+                             b"CLIENT_ERROR bad command line format\r\n")
+        self.assertEqual(client.ask(set_command(long[1:], b"fits")), b"STORED\r\n")
+        self.assertEqual(client.get(long[1:]), {long[1:]: b"fits"})
+
+    def test_an_item_that_is_too_large_is_swallowed_and_answered(self):
+        client = self.client()
+        refused = b"SERVER_ERROR object too large for cache\r\n"
+        self.assertEqual(client.ask(set_command(b"large", b"x" * MB)), b"STORED\r\n")
+        for value in (b"x" * (MB + 1), b"get alive\r\n" * 500_000):
+            self.assertEqual(client.ask(set_command(b"large", value)), refused)
+            self.check_works(client)
+        self.assertEqual(client.get(b"large"), {})
+
+    def test_one_connection_too_many_is_told_so(self):
+        with Node("unused", "--storage.engine=memory", "--memcache.max-connections=20") as node:
+            open_ones = [Client(node.memcache) for _ in range(20)]
+            for client in open_ones:
+                self.check_works(client)
+            for _ in range(3):
+                with Client(node.memcache) as refused:
+                    self.assertEqual(refused.rest(), b"ERROR Too many open connections\r\n")
+            stats = open_ones[0].stats()
+            self.assertEqual((stats["curr_connections"], stats["rejected_connections"]),
+                             ("20", "3"))
+            for client in open_ones[10:]:
+                client.__exit__()
+            while int(open_ones[0].stats()["curr_connections"]) > 10:
+                time.sleep(0.01)
+            for client in open_ones[:10] + [Client(node.memcache) for _ in range(10)]:
+                self.check_works(client)
+                client.__exit__()
+
+    def test_many_sets_in_flight_are_all_answered_in_order(self):
+        for size, count in ((10, 50_000), (20_000, 2_000), (900_000, 60)):
+            with self.subTest(size=size):
+                client, before = self.client(), memory(self.node)
+                keys = [b"flight-%d" % (i % 40) for i in range(count)]
+                data = b"".join(set_command(key, b"%09d" % i + b"." * size) +
+                                (b"get " + key + b"\r\n" if i % 50 == 49 else b"")
+                                for i, key in enumerate(keys))
+                sent = send_what_fits(client.socket, data)
+                print(f"  {sent} of {len(data)} bytes were taken unread", flush=True)
+                self.check_grew_little(before)
+                # The rest while the answers are read.
+                answers = 0
+                pid = os.fork()
+                if pid == 0:
+                    client.socket.sendall(memoryview(data)[sent:])
+                    os._exit(0)
+                while answers < count:
+                    self.assertEqual(client.line(), b"STORED\r\n")
+                    if answers % 50 == 49:
+                        (value,) = client.values().values()
+                        self.assertEqual(value[:9], b"%09d" % answers)
+                    answers += 1
+                self.assertEqual(os.waitpid(pid, 0)[1], 0)
+                self.check_works(client)
+
+    def test_a_client_that_reads_late_gets_every_answer_in_order(self):
+        value = b"v" * 5000
+        store_all([self.node.memcache], [b"late-%d" % i for i in range(50)], lambda key: key + value)
+        client, before = small_window(self.node.memcache), memory(self.node)
+        self.addCleanup(client.__exit__)
+        count = 20_000
+        data = b"".join(b"get late-%d\r\n" % (i % 50) for i in range(count))
+        sent = send_what_fits(client.socket, data)
+        self.check_grew_little(before)
+        pid = os.fork()
+        if pid == 0:
+            client.socket.sendall(memoryview(data)[sent:])
+            os._exit(0)
+        for i in range(count):
+            key = b"late-%d" % (i % 50)
+            self.assertEqual(client.values(), {key: key + value})
+        self.assertEqual(os.waitpid(pid, 0)[1], 0)
+        self.check_works(client)
+
+    def test_a_get_of_10000_keys_with_a_slow_reader_is_bounded_and_right(self):
+        keys = [b"many-%d" % i for i in range(10_000)]
+        store_all([self.node.memcache], keys, lambda key: (key * 400)[:2048])
+        client, before = small_window(self.node.memcache), memory(self.node)
+        self.addCleanup(client.__exit__)
+        client.send(b"get " + b" ".join(keys * 3) + b"\r\n")
+        time.sleep(1)
+        self.check_grew_little(before)
+        client.send(b"get late\r\n")
+        found = client.values()
+        self.assertEqual(found, {key: (key * 400)[:2048] for key in keys})
+        self.assertEqual(client.values(), {})
+
+    def test_clients_that_never_read_do_not_make_the_node_grow(self):
+        store_all([self.node.memcache], [b"big"], lambda key: b"b" * 500_000)
+        before = memory(self.node)
+        never = [self.client() for _ in range(4)]
+        for client in never:
+            send_what_fits(client.socket, b"get big\r\n" * 5_000, 0.3)
+        self.assertLess(memory(self.node) - before, 4 * GROWTH_MAX)
+        self.check_grew_little(memory(self.node))
+        self.check_works(self.client())
+        for client in never:
+            # Closes hard, with everything unread.
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.__exit__()
+        self.check_works(self.client())
+
+    def test_a_client_that_closes_its_half_gets_all_answers(self):
+        for count, size in ((1, 3), (3_000, 100), (100, 100_000)):
+            value = b"h" * size
+            store_all([self.node.memcache], [b"half"], lambda _: value)
+            client = self.client()
+            client.send(b"get half\r\n" * count)
+            client.socket.shutdown(socket.SHUT_WR)
+            expected = b"VALUE half 0 %d\r\n%s\r\nEND\r\n" % (size, value) * count
+            self.assertEqual(client.rest() == expected, True, (count, size))
+
+    def test_one_byte_at_a_time_is_understood(self):
+        client = self.client()
+        for byte in b"set bytes 5 0 4\r\n\r\n\r\n\r\nget bytes nothing\r\n":
+            client.send(bytes([byte]))
+        self.assertEqual(client.line(), b"STORED\r\n")
+        self.assertEqual(client.values(), {b"bytes": b"\r\n\r\n"})
+
+    def test_garbage_is_answered_with_errors_or_closed(self):
+        for seed in range(20):
+            client = self.client()
+            garbage = b"".join(bytes([(seed * 7919 + i * i * 31 + i // 7) % 255 + 1])
+                               for i in range(1500))
+            # The first byte of the binary protocol is not for this test.
+            client.send(b"g" + garbage.replace(b"\x80", b"?") + b"\r\nversion\r\nquit\r\n")
+            for line in client.rest().splitlines():
+                self.assertRegex(line, rb"^(ERROR|CLIENT_ERROR .*|VERSION 1\.6\.18)$")
+        self.check_works(self.client())
+
+    def test_500_idle_clients_cost_little(self):
+        with Node("unused", "--storage.engine=memory") as node:
+            with Client(node.memcache) as first:
+                self.check_works(first)
+            before = memory(node)
+            clients = [Client(node.memcache) for _ in range(500)]
+            for client in clients:
+                self.check_works(client)
+            each = (memory(node) - before) / 500
+            print(f"  {each / 1024:.1f} KB per idle connection", flush=True)
+            self.assertLess(each, 100 * 1024)
+            for client in clients:
+                client.__exit__()
+
+    def test_a_client_that_leaves_at_any_moment_harms_nobody(self):
+        data = b"".join(set_command(b"leave-%d" % i, b"x" * 3000) + b"get leave-%d\r\n" % i
+                        for i in range(300))
+        for part in range(1, 60):
+            client = self.client()
+            client.send(data[:part * len(data) // 60])
+            if part % 2:
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                         struct.pack("ii", 1, 0))
+            client.__exit__()
+        self.check_works(self.client())
+
+
+if __name__ == "__main__":
+    main()

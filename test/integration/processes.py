@@ -1,0 +1,202 @@
+"""What the integration tests share: programs of kai as child processes, on loopback and free ports."""
+
+import os
+import pathlib
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BIN = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build/bin").resolve()
+READY = re.compile(r"kai-node ready name=(\S+) memcache=(\S+):(\d+) cluster=(\S+):(\d+) admin=(\S+)\n")
+# Long enough for a loaded machine; what has to be quicker says so.
+PATIENCE = 60
+
+
+def run(program, *arguments, timeout=PATIENCE, **options):
+    """Runs a program to its end; its status, stdout and stderr."""
+    return subprocess.run([BIN / program, *arguments], capture_output=True, text=True,
+                          timeout=timeout, check=False, stdin=subprocess.DEVNULL, **options)
+
+
+class Process:
+    """A program that serves. Its stderr goes to a file, so that it never blocks."""
+
+    def __init__(self, program, *arguments, **options):
+        self.log = tempfile.TemporaryFile("w+")
+        self.child = subprocess.Popen([BIN / program, *arguments], stdout=subprocess.PIPE,
+                                      stderr=self.log, stdin=subprocess.DEVNULL, bufsize=0,
+                                      **options)
+        self.said = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait()
+        self.child.stdout.close()
+        self.log.close()
+
+    def line(self):
+        """The next line of stdout."""
+        while b"\n" not in self.said:
+            readable, _, _ = select.select([self.child.stdout], [], [], PATIENCE)
+            more = os.read(self.child.stdout.fileno(), 4096) if readable else b""
+            if not more:
+                raise AssertionError(f"no line on stdout; stderr: {self.errors()}")
+            self.said += more
+        line, _, self.said = self.said.partition(b"\n")
+        return line.decode() + "\n"
+
+    def rest(self):
+        """What an ended process said on stdout and was not read."""
+        self.said, said = b"", self.said + self.child.stdout.read()
+        return said.decode()
+
+    def errors(self):
+        self.log.flush()
+        self.log.seek(0)
+        return self.log.read()
+
+    def ready(self):
+        """Reads a ready line: name, memcache port, cluster port, admin address."""
+        line = self.line()
+        match = READY.fullmatch(line)
+        if not match:
+            raise AssertionError(f"not a ready line: {line!r}")
+        return match[1], int(match[3]), int(match[5]), match[6]
+
+    def stop(self, how=signal.SIGTERM):
+        """Signals the process and waits; its status and the seconds it took."""
+        begin = time.monotonic()
+        self.child.send_signal(how)
+        status = self.child.wait(PATIENCE)
+        return status, time.monotonic() - begin
+
+
+class Node(Process):
+    """kai-node on free ports, ready unless told otherwise."""
+
+    def __init__(self, directory, *arguments, wait=True):
+        super().__init__("kai-node", "-p", "0", "-c", "0", "-d", str(directory), *arguments)
+        if wait:
+            try:
+                self.get_ready()
+            except BaseException:
+                self.__exit__()
+                raise
+
+    def get_ready(self):
+        self.name, self.memcache, self.cluster, self.admin = self.ready()
+
+
+class Nodes:
+    """A cluster of kai-node processes: n1 founds it, the others join through it."""
+
+    def __init__(self, directory, count, *arguments):
+        self.directory, self.arguments, self.nodes = directory, arguments, []
+        try:
+            for i in range(1, count + 1):
+                seeds = ["-j", f"127.0.0.1:{self.nodes[0].cluster}"] if self.nodes else []
+                self.nodes.append(self.start(i, *seeds, wait=i == 1))
+            for node in self.nodes[1:]:
+                node.get_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def start(self, number, *arguments, wait=True):
+        return Node(self.directory / f"n{number}", f"--node.name=n{number}", *self.arguments,
+                    *arguments, wait=wait)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for node in self.nodes:
+            node.__exit__()
+
+    def ports(self):
+        return [node.memcache for node in self.nodes]
+
+    def end_all(self, how):
+        """Signals all at once; their exit statuses."""
+        for node in self.nodes:
+            node.child.send_signal(how)
+        return [node.child.wait(PATIENCE) for node in self.nodes]
+
+    def start_all(self, *arguments):
+        """Starts ended nodes again, each on its old ports."""
+        old = self.nodes
+        self.nodes = [self.start(i, f"--memcache.port={node.memcache}",
+                                 f"--cluster.port={node.cluster}", *arguments, wait=False)
+                      for i, node in enumerate(old, 1)]
+        for node in old:
+            node.__exit__()
+        for node in self.nodes:
+            node.get_ready()
+
+
+def talk(port, text, end):
+    """Sends text to a memcache port and reads until the answer ends with `end`."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        connection.sendall(text.encode())
+        answer = b""
+        while not answer.endswith(end.encode()):
+            piece = connection.recv(65536)
+            if not piece:
+                break
+            answer += piece
+        return answer.decode()
+
+
+def store(port, key, value):
+    return talk(port, f"set {key} 0 0 {len(value)}\r\n{value}\r\n", "\r\n")
+
+
+def fetch(port, key):
+    answer = talk(port, f"get {key}\r\n", "END\r\n")
+    lines = answer.split("\r\n")
+    return lines[1] if lines[0].startswith("VALUE ") else None
+
+
+class TestCase(unittest.TestCase):
+    """Each test has a directory of its own, which also is the children's TMPDIR."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="kai-test-")
+        self.addCleanup(scratch.cleanup)
+        self.directory = pathlib.Path(scratch.name)
+        os.environ["TMPDIR"] = scratch.name
+
+    def check_complaint(self, result, status, *parts):
+        """One line on stderr that names the matter, nothing on stdout."""
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertEqual(result.stdout, "")
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        for part in parts:
+            self.assertIn(part, result.stderr)
+
+
+class TimedResult(unittest.TextTestResult):
+    """Says how long each test took."""
+
+    def startTest(self, test):
+        self.begin = time.monotonic()
+        super().startTest(test)
+
+    def addSuccess(self, test):
+        self.stream.write(f"{time.monotonic() - self.begin:.1f} s ")
+        super().addSuccess(test)
+
+
+def main():
+    unittest.main(verbosity=2, testRunner=unittest.TextTestRunner(verbosity=2,
+                                                                  resultclass=TimedResult))

@@ -1,0 +1,68 @@
+#include "protocol/hybrid_clock.hpp"
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+using namespace kai;
+
+TEST_CASE("the clock follows the wall clock and goes on where that stands or runs back") {
+  hybrid_clock clock;
+  CHECK(clock.issue(100) == 100);
+  CHECK(clock.issue(100) == 101);
+  CHECK(clock.issue(50) == 102);
+  CHECK(clock.issue(500) == 500);
+}
+
+TEST_CASE("a clock starts above its floor") {
+  hybrid_clock clock{1000};
+  CHECK(clock.now(5) == 1000);
+  CHECK(clock.issue(5) == 1001);
+}
+
+TEST_CASE("what was observed is below everything issued later, and observing never runs back") {
+  hybrid_clock clock;
+  clock.observe(1000);
+  CHECK(clock.issue(10) == 1001);
+  clock.observe(500);
+  CHECK(clock.issue(10) == 1002);
+}
+
+TEST_CASE("asking for the time issues nothing") {
+  hybrid_clock clock;
+  CHECK(clock.now(7) == 7);
+  CHECK(clock.now(3) == 3);
+  clock.issue(9);
+  CHECK(clock.now(3) == 9);
+  CHECK(clock.now(20) == 20);
+}
+
+TEST_CASE("several threads never get one value, nor one at or below what they observed") {
+  hybrid_clock clock;
+  constexpr size_t each = 20'000;
+  std::vector<std::vector<timestamp>> issued(4);
+  std::atomic<bool> behind{false};
+  std::vector<std::thread> threads;
+  for (auto& mine : issued)
+    threads.emplace_back([&] {
+      for (size_t i = 0; i < each; ++i) {
+        auto seen = clock.now(i) + i % 3;
+        clock.observe(seen);
+        mine.push_back(clock.issue(i));
+        if (mine.back() <= seen)
+          behind = true;
+      }
+    });
+  for (auto& x : threads)
+    x.join();
+  CHECK_FALSE(behind);
+  std::vector<timestamp> all;
+  for (auto& x : issued) {
+    CHECK(std::is_sorted(x.begin(), x.end()));
+    all.insert(all.end(), x.begin(), x.end());
+  }
+  std::sort(all.begin(), all.end());
+  CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
+}

@@ -1,0 +1,179 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "protocol/quorum.hpp"
+
+using namespace kai;
+
+namespace {
+
+using verdict = write_core::verdict;
+
+const failed_answer timed_out{errc::timed_out, false, {}};
+const failed_answer down{errc::peer_down, true, {}};
+
+enum class place { waiting, stored, stand_in, hinted, failed };
+
+/// Walks through everything that can happen at each place, in every order, beside a plain count of
+/// what happened.
+class every_order {
+public:
+  every_order(size_t n, size_t quorum) : quorum_(quorum), places_(n, place::waiting) {}
+
+  /// Empty, or what went wrong and where.
+  std::string walk() {
+    step(write_core{places_.size(), quorum_}, false);
+    return defect_;
+  }
+  size_t ends() const { return ends_; }
+
+private:
+  size_t number(place x) const {
+    return static_cast<size_t>(std::count(places_.begin(), places_.end(), x));
+  }
+
+  verdict expected() const {
+    auto stored = number(place::stored);
+    if (stored >= quorum_)
+      return verdict::done;
+    auto alive = stored + number(place::waiting);
+    if (alive < quorum_ && stored + number(place::hinted) >= quorum_)
+      return verdict::done;
+    return places_.size() - number(place::failed) < quorum_ ? verdict::failed : verdict::wait;
+  }
+
+  template <class Event>
+  void branch(const write_core& core, bool decided, size_t i, place then, Event event) {
+    auto before = places_[i];
+    places_[i] = then;
+    auto next = core;
+    auto got = event(next);
+    if (got != (decided ? verdict::wait : expected()) && defect_.empty()) {
+      defect_ = "at";
+      for (auto x : places_)
+        defect_ += ' ' + std::to_string(static_cast<int>(x));
+    }
+    step(next, decided || got != verdict::wait);
+    places_[i] = before;
+  }
+
+  void step(const write_core& core, bool decided) {
+    auto over = true;
+    for (size_t i = 0; i < places_.size() && defect_.empty(); ++i) {
+      auto now = places_[i];
+      if (now != place::waiting && now != place::stand_in)
+        continue;
+      over = false;
+      auto failed = [i](write_core& x) { return x.on_failure(i, down); };
+      branch(core, decided, i, place::failed, failed);
+      if (now == place::stand_in) {
+        branch(core, decided, i, place::hinted, [i](write_core& x) { return x.on_hint(i); });
+        continue;
+      }
+      branch(core, decided, i, place::stored, [i](write_core& x) { return x.on_stored(i); });
+      branch(core, decided, i, place::stand_in,
+             [i](write_core& x) { return x.on_replica_down(i, true); });
+      branch(core, decided, i, place::failed,
+             [i](write_core& x) { return x.on_replica_down(i, false); });
+    }
+    if (core.finished() != over && defect_.empty())
+      defect_ = "finished is wrong";
+    if (over && !decided && defect_.empty())
+      defect_ = "it ended undecided";
+    ends_ += over;
+  }
+
+  size_t quorum_;
+  std::vector<place> places_;
+  std::string defect_;
+  size_t ends_ = 0;
+};
+
+} // namespace
+
+TEST_CASE("a write is done when W replicas have it, and says so once") {
+  write_core core{3, 2};
+  CHECK(core.on_stored(0) == verdict::wait);
+  CHECK(core.on_stored(2) == verdict::done);
+  CHECK_FALSE(core.finished());
+  CHECK(core.on_stored(1) == verdict::wait);
+  CHECK(core.finished());
+}
+
+TEST_CASE("a hint does not count while W replicas are alive") {
+  write_core core{3, 2};
+  CHECK(core.on_replica_down(0, true) == verdict::wait);
+  CHECK(core.on_hint(0) == verdict::wait);
+  CHECK(core.on_stored(1) == verdict::wait);
+  CHECK(core.on_stored(2) == verdict::done);
+}
+
+TEST_CASE("hints count where fewer than W replicas are alive") {
+  write_core core{3, 2};
+  CHECK(core.on_replica_down(0, true) == verdict::wait);
+  CHECK(core.on_replica_down(1, true) == verdict::wait);
+  CHECK(core.on_hint(0) == verdict::wait);
+  CHECK(core.on_stored(2) == verdict::done);
+
+  write_core nobody{3, 2};
+  for (size_t i = 0; i < 3; ++i)
+    nobody.on_replica_down(i, true);
+  CHECK(nobody.on_hint(2) == verdict::wait);
+  CHECK(nobody.on_hint(1) == verdict::done);
+}
+
+TEST_CASE("a hint that waited counts as soon as a replica turns out to be dead") {
+  write_core core{3, 2};
+  core.on_replica_down(0, true);
+  core.on_hint(0);
+  core.on_stored(1);
+  CHECK(core.on_failure(2, timed_out) == verdict::done);
+}
+
+TEST_CASE("a write fails when W can not be reached any more") {
+  write_core core{3, 2};
+  CHECK(core.on_failure(0, down) == verdict::wait);
+  CHECK(core.on_failure(1, down) == verdict::failed);
+  CHECK(core.failure().message == "0 of 3 replicas answered, 2 needed");
+  CHECK(core.failure().reason == errc::quorum_failed);
+}
+
+TEST_CASE("a failed write is unchanged only if it certainly is nowhere") {
+  const failed_answer full{errc::out_of_memory, true, {}};
+  write_core refused{2, 2};
+  refused.on_failure(0, full);
+  // The other has not answered: it may have it.
+  CHECK_FALSE(refused.failure().unchanged);
+  refused.on_failure(1, full);
+  CHECK(refused.failure().unchanged);
+  CHECK(refused.failure().reason == errc::out_of_memory);
+
+  write_core silent{2, 2};
+  silent.on_failure(0, full);
+  silent.on_failure(1, timed_out);
+  CHECK_FALSE(silent.failure().unchanged);
+
+  write_core broken{1, 1};
+  broken.on_failure(0, {errc::storage_failed, false, {}});
+  CHECK_FALSE(broken.failure().unchanged);
+
+  write_core partly{2, 2};
+  partly.on_stored(0);
+  partly.on_failure(1, full);
+  CHECK_FALSE(partly.failure().unchanged);
+}
+
+TEST_CASE("in every order of events a write ends as a plain count of them says") {
+  size_t ends = 0;
+  for (size_t n = 1; n <= 4; ++n)
+    for (size_t w = 1; w <= n; ++w) {
+      INFO("N " << n << " W " << w);
+      every_order all{n, w};
+      REQUIRE(all.walk().empty());
+      ends += all.ends();
+    }
+  CHECK(ends > 100'000);
+}

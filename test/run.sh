@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds with warnings as errors, and runs every test. Arguments go to
+# ctest: test/run.sh -R memcache, test/run.sh -LE integration.
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=$top/build-test
+
+"$top/apps/install-packages.sh" test
+"$top/apps/build.sh" "$build" Release -DKAI_WERROR=ON
+exec ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$(nproc)" "$@"

@@ -1,0 +1,354 @@
+#include "test/support/linearizability.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <iterator>
+#include <unordered_set>
+
+#include "protocol/memcache/number.hpp"
+
+namespace kai::test {
+
+namespace {
+
+/// A key as memcached has it.
+struct key_state {
+  bool present = false;
+  std::string value;
+  uint32_t flags = 0;
+  /// Of the value; 0: nobody has seen it yet.
+  uint64_t cas = 0;
+  /// The greatest that any value had so far, as far as known.
+  uint64_t floor = 0;
+
+  void append_to(std::string& out) const {
+    auto number = [&](uint64_t x) { out.append(reinterpret_cast<const char*>(&x), sizeof x); };
+    out.push_back(present ? 1 : 0);
+    number(flags);
+    number(cas);
+    number(floor);
+    out.append(value);
+  }
+};
+
+using next_state = std::optional<key_state>;
+
+void remove(key_state& s) {
+  s.present = false;
+  s.value.clear();
+  s.flags = 0;
+  s.cas = 0;
+}
+
+/// The value has this unique, as somebody says: false when it can not.
+bool has_cas(key_state& s, uint64_t cas) {
+  if (s.cas != 0)
+    return s.cas == cas;
+  if (cas <= s.floor)
+    return false;
+  s.cas = s.floor = cas;
+  return true;
+}
+
+/// What memcached answers to a change and what it leaves.
+struct effect {
+  outcome_kind answer;
+  bool new_value = false;
+  bool keeps_value = false;
+  key_state after;
+  uint64_t number = 0;
+};
+
+effect put(const key_state& s, std::string value, uint32_t flags) {
+  effect e{outcome_kind::stored, true, false, s, 0};
+  e.after.present = true;
+  e.after.value = std::move(value);
+  e.after.flags = flags;
+  e.after.cas = 0;
+  return e;
+}
+
+effect count(const key_state& s, const mutation& m) {
+  auto n = memcache::read_unsigned(s.value);
+  if (!n)
+    return {outcome_kind::not_a_number, false, false, s, 0};
+  auto result =
+      m.kind == mutation_kind::increment ? *n + m.delta : *n - std::min<uint64_t>(*n, m.delta);
+  auto text = std::to_string(result);
+  text.resize(std::max(text.size(), s.value.size()), ' ');
+  auto e = put(s, std::move(text), s.flags);
+  e.answer = outcome_kind::number;
+  e.number = result;
+  return e;
+}
+
+effect change_present(const key_state& s, const mutation& m) {
+  auto value = m.value.str();
+  switch (m.kind) {
+  case mutation_kind::add: return {outcome_kind::not_stored, false, false, s, 0};
+  case mutation_kind::append: return put(s, s.value + value, s.flags);
+  case mutation_kind::prepend: return put(s, value + s.value, s.flags);
+  case mutation_kind::increment:
+  case mutation_kind::decrement: return count(s, m);
+  case mutation_kind::touch: return {outcome_kind::touched, false, true, s, 0};
+  case mutation_kind::get_and_touch: return {outcome_kind::value, false, true, s, 0};
+  case mutation_kind::remove: {
+    effect e{outcome_kind::deleted, false, false, s, 0};
+    remove(e.after);
+    return e;
+  }
+  default: return put(s, value, m.flags);
+  }
+}
+
+effect change_absent(const key_state& s, const mutation& m) {
+  switch (m.kind) {
+  case mutation_kind::set:
+  case mutation_kind::add: return put(s, m.value.str(), m.flags);
+  case mutation_kind::replace:
+  case mutation_kind::append:
+  case mutation_kind::prepend: return {outcome_kind::not_stored, false, false, s, 0};
+  default: return {outcome_kind::not_found, false, false, s, 0};
+  }
+}
+
+/// Whether a comparison with the key's unique holds; where nobody has seen the unique, what was
+/// answered tells.
+bool matches(key_state& s, const operation& x) {
+  if (s.cas == 0)
+    return x.end == operation::ending::unknown || x.result.kind != outcome_kind::exists
+               ? has_cas(s, x.change.compare)
+               : false;
+  return s.cas == x.change.compare;
+}
+
+bool expires(const mutation& m) {
+  switch (m.kind) {
+  case mutation_kind::set:
+  case mutation_kind::add:
+  case mutation_kind::replace:
+  case mutation_kind::compare_and_set:
+  case mutation_kind::touch:
+  case mutation_kind::get_and_touch: return m.expires != 0;
+  default: return false;
+  }
+}
+
+next_state after_write(key_state s, const operation& x) {
+  auto& m = x.change;
+  auto compares = m.compare != 0 || m.kind == mutation_kind::compare_and_set;
+  auto e = !s.present                   ? change_absent(s, m)
+           : compares && !matches(s, x) ? effect{outcome_kind::exists, false, false, s, 0}
+                                        : change_present(s, m);
+  auto& after = e.after;
+  if (x.end == operation::ending::answered) {
+    auto& r = x.result;
+    if (r.kind != e.answer || (r.kind == outcome_kind::number && r.number != e.number))
+      return std::nullopt;
+    if (e.answer == outcome_kind::value &&
+        (!r.found || r.found->value.view() != s.value || r.found->flags != s.flags))
+      return std::nullopt;
+    if ((e.new_value || e.keeps_value) && !has_cas(after, r.cas))
+      return std::nullopt;
+  }
+  if ((e.new_value || e.keeps_value) && expires(m))
+    remove(after);
+  return after;
+}
+
+next_state after(const key_state& before, const operation& x) {
+  auto s = before;
+  switch (x.what) {
+  case operation::kind::flush: remove(s); return s;
+  case operation::kind::write: return after_write(std::move(s), x);
+  case operation::kind::read: break;
+  }
+  if (x.end == operation::ending::unknown)
+    return s;
+  if (x.seen.has_value() != s.present)
+    return std::nullopt;
+  if (s.present &&
+      (x.seen->value != s.value || x.seen->flags != s.flags || !has_cas(s, x.seen->cas)))
+    return std::nullopt;
+  return s;
+}
+
+class search {
+public:
+  explicit search(const key_history& history) {
+    for (auto& x : history)
+      if (x.end != operation::ending::refused)
+        operations_.push_back(&x);
+    std::sort(operations_.begin(), operations_.end(),
+              [](auto* a, auto* b) { return a->sent < b->sent; });
+    done_.assign(operations_.size(), 0);
+    for (auto* x : operations_)
+      definite_ += x->end == operation::ending::answered;
+  }
+
+  bool run() { return explore({}, 0, 0); }
+
+  std::string explanation() const {
+    std::string text;
+    for (auto* x : operations_) {
+      auto in = std::find(best_.begin(), best_.end(), x) != best_.end();
+      text += (in ? "    " : "  ! ") + to_string(*x) + "\n";
+    }
+    text += "  the longest order found has " + std::to_string(best_.size()) + " of " +
+            std::to_string(operations_.size()) + " (those not in it are marked); it ends with\n";
+    for (size_t i = best_.size() < 8 ? 0 : best_.size() - 8; i < best_.size(); ++i)
+      text += "    " + to_string(*best_[i]) + "\n";
+    return text;
+  }
+
+private:
+  /// `first`: all before it are in the order. `placed`: answered ones that are.
+  bool explore(const key_state& s, size_t first, size_t placed) {
+    if (placed == definite_)
+      return true;
+    while (first < done_.size() && done_[first])
+      ++first;
+    if (!remember(s))
+      return false;
+    // Whatever comes next was sent before the earliest answer among those that are left.
+    auto bound = operation::never;
+    for (auto i = first; i < operations_.size() && operations_[i]->sent < bound; ++i)
+      if (!done_[i])
+        bound = std::min(bound, operations_[i]->answered);
+    for (auto i = first; i < operations_.size() && operations_[i]->sent < bound; ++i) {
+      if (done_[i])
+        continue;
+      auto next = after(s, *operations_[i]);
+      if (!next)
+        continue;
+      done_[i] = 1;
+      order_.push_back(operations_[i]);
+      if (order_.size() > best_.size())
+        best_ = order_;
+      auto answered = operations_[i]->end == operation::ending::answered;
+      if (explore(*next, first, placed + (answered ? 1 : 0)))
+        return true;
+      order_.pop_back();
+      done_[i] = 0;
+    }
+    return false;
+  }
+
+  /// False: from here it was tried before, in vain.
+  bool remember(const key_state& s) {
+    std::string mark{done_.begin(), done_.end()};
+    s.append_to(mark);
+    return tried_.insert(std::move(mark)).second;
+  }
+
+  std::vector<const operation*> operations_;
+  std::vector<char> done_;
+  std::vector<const operation*> order_;
+  std::vector<const operation*> best_;
+  size_t definite_ = 0;
+  std::unordered_set<std::string> tried_;
+};
+
+const char* name_of(mutation_kind x) {
+  switch (x) {
+  case mutation_kind::set: return "set";
+  case mutation_kind::add: return "add";
+  case mutation_kind::replace: return "replace";
+  case mutation_kind::append: return "append";
+  case mutation_kind::prepend: return "prepend";
+  case mutation_kind::compare_and_set: return "cas";
+  case mutation_kind::increment: return "incr";
+  case mutation_kind::decrement: return "decr";
+  case mutation_kind::touch: return "touch";
+  case mutation_kind::get_and_touch: return "gats";
+  case mutation_kind::remove: break;
+  }
+  return "delete";
+}
+
+std::string name_of(const outcome& x) {
+  switch (x.kind) {
+  case outcome_kind::stored: return "STORED";
+  case outcome_kind::not_stored: return "NOT_STORED";
+  case outcome_kind::exists: return "EXISTS";
+  case outcome_kind::not_found: return "NOT_FOUND";
+  case outcome_kind::deleted: return "DELETED";
+  case outcome_kind::touched: return "TOUCHED";
+  case outcome_kind::number: return std::to_string(x.number);
+  case outcome_kind::not_a_number: return "not a number";
+  case outcome_kind::too_large: return "too large";
+  case outcome_kind::value: break;
+  }
+  return x.found ? "'" + x.found->value.str() + "' flags " + std::to_string(x.found->flags) : "?";
+}
+
+std::string call_text(const operation& x) {
+  if (x.what == operation::kind::flush)
+    return "flush_all";
+  if (x.what == operation::kind::read)
+    return "gets";
+  auto& m = x.change;
+  std::string text = name_of(m.kind);
+  if (m.kind == mutation_kind::increment || m.kind == mutation_kind::decrement)
+    text += " " + std::to_string(m.delta);
+  else if (m.value.size() > 0)
+    text += " '" + m.value.str() + "'";
+  if (m.flags != 0)
+    text += " flags " + std::to_string(m.flags);
+  if (m.expires != 0)
+    text += " expired";
+  if (m.compare != 0)
+    text += " if cas " + std::to_string(m.compare);
+  return text;
+}
+
+std::string answer_text(const operation& x) {
+  if (x.end != operation::ending::answered)
+    return x.failure.empty() ? "no answer" : x.failure;
+  if (x.what == operation::kind::flush)
+    return "OK";
+  if (x.what == operation::kind::write)
+    return name_of(x.result) + (x.result.cas ? " cas " + std::to_string(x.result.cas) : "");
+  return x.seen ? "'" + x.seen->value + "' flags " + std::to_string(x.seen->flags) + " cas " +
+                      std::to_string(x.seen->cas)
+                : "END";
+}
+
+} // namespace
+
+std::string to_string(const operation& x) {
+  auto until = x.answered == operation::never ? "..." : std::to_string(x.answered);
+  return "[" + std::to_string(x.sent) + ", " + until + "] client " + std::to_string(x.client) +
+         " at n" + std::to_string(x.node) + ": " + call_text(x) + " -> " + answer_text(x);
+}
+
+verdict check_linearizable(const key_history& history) {
+  search s{history};
+  if (s.run())
+    return {};
+  return {false, s.explanation()};
+}
+
+verdict check_regular(const key_history& history) {
+  auto only_looks = [](const operation& x) {
+    return x.what == operation::kind::read ||
+           (x.what == operation::kind::write && x.end == operation::ending::answered &&
+            !x.result.changes());
+  };
+  key_history changes;
+  std::copy_if(history.begin(), history.end(), std::back_inserter(changes),
+               std::not_fn(only_looks));
+  auto result = check_linearizable(changes);
+  for (auto& x : history) {
+    if (!result.legal)
+      break;
+    if (!only_looks(x))
+      continue;
+    changes.push_back(x);
+    result = check_linearizable(changes);
+    changes.pop_back();
+  }
+  return result;
+}
+
+} // namespace kai::test
