@@ -194,9 +194,19 @@ caf::error node_core::add_vnode(uint32_t index) {
     return err;
   engine_factory keep;
   std::shared_ptr<const bool> flag = emptied;
-  vnodes.push_back(environment.threads
-                       ? system.spawn<caf::detached>(vnode, context, storage, keep, flag)
-                       : system.spawn(vnode, context, storage, keep, flag));
+  if (!environment.threads) {
+    vnodes.push_back(system.spawn(vnode, context, storage, keep, flag));
+    return caf::none;
+  }
+  vnodes.push_back(system.spawn<caf::detached>(vnode, context, storage, keep, flag));
+  ++departures_->awaited;
+  // What is attached first is called last: everybody else who watches it has been told by then.
+  caf::actor_cast<caf::strong_actor_ptr>(vnodes.back())->get()->attach_functor(
+      [all = departures_](const caf::error&) {
+        std::lock_guard lock{all->mutex};
+        --all->awaited;
+        all->changed.notify_all();
+      });
   return caf::none;
 }
 
@@ -211,6 +221,7 @@ void node_core::close() {
                    });
   }
   end_actors();
+  await_vnodes();
   // The topology actor may be about to write still.
   if (directory_) {
     std::lock_guard lock{directory_->mutex};
@@ -223,6 +234,15 @@ void node_core::kill() {
   for (auto& x : vnodes)
     caf::anon_send_exit(x, caf::exit_reason::kill);
   end_actors();
+  await_vnodes();
+}
+
+void node_core::await_vnodes() {
+  std::unique_lock lock{departures_->mutex};
+  auto gone = departures_->changed.wait_for(lock, limits::close_deadline,
+                                            [this] { return departures_->awaited == 0; });
+  if (!gone)
+    context->log.error("{} vnodes have not ended", departures_->awaited);
 }
 
 void node_core::end_actors() {
@@ -236,6 +256,8 @@ void node_core::end_actors() {
   end(admin);
   end(stats);
   end(gateway);
+  for (auto& x : vnodes)
+    end(x);
   if (dialer != environment.dialer)
     end(dialer);
   vnodes.clear();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -53,6 +54,18 @@ struct open_directory {
   std::unique_ptr<node_directory> files;
 };
 
+/// Counts the vnodes that have threads of their own and have not ended yet.
+///
+/// CAF's broker between nodes watches every actor that other nodes know, and their last words to it
+/// keep them alive: when it ends first it may never drop those (CAF 0.17.6), and an actor system
+/// waits for the end of each detached actor, for ever then. So the vnodes end before the system
+/// does.
+struct departures {
+  std::mutex mutex;
+  std::condition_variable changed;
+  size_t awaited = 0;
+};
+
 /// All actors of one node but those that listen on sockets. Whoever makes one also ends it.
 class node_core {
 public:
@@ -87,9 +100,11 @@ private:
   caf::error open_storage();
   caf::error add_vnode(uint32_t index);
   void end_actors();
+  void await_vnodes();
 
   /// Null over a memory engine.
   std::shared_ptr<open_directory> directory_;
+  std::shared_ptr<departures> departures_ = std::make_shared<departures>();
   uint64_t random_state_ = 0;
   bool open_ = false;
 };
