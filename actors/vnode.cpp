@@ -89,6 +89,9 @@ private:
 
   answer_body carry_out(const call&, const lead_call&) { return misplaced(); }
   answer_body carry_out(const call&, const service_call&) { return misplaced(); }
+  answer_body carry_out(const call&, const hint_call&) { return misplaced(); }
+  answer_body carry_out(const call&, const tree_call&) { return misplaced(); }
+  answer_body carry_out(const call&, const leaf_call&) { return misplaced(); }
 
   static answer_body misplaced() {
     return failed_answer{errc::malformed, true, "no call for a vnode"};

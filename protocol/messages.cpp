@@ -45,6 +45,12 @@ void encode(byte_writer& out, const call& x) {
             out.bytes(y.service);
             out.bytes(y.request);
           },
+          [&](const hint_call& y) {
+            out.bytes(y.target);
+            encode(out, y.value);
+          },
+          [&](const tree_call& y) { out.u64(y.root); },
+          [&](const leaf_call& y) { out.u16(y.leaf); },
       },
       x.what);
 }
@@ -66,7 +72,52 @@ call decode_call(byte_reader& in) {
     x.what = std::move(y);
     break;
   }
+  case 5: {
+    hint_call y;
+    y.target = in.str();
+    y.value = decode_record(in);
+    x.what = std::move(y);
+    break;
+  }
+  case 6: x.what = tree_call{in.u64()}; break;
+  case 7: x.what = leaf_call{in.u16()}; break;
   default: in.fail();
+  }
+  return x;
+}
+
+void encode(byte_writer& out, const tree_answer& x) {
+  out.varint(x.leaves.size());
+  for (auto leaf : x.leaves)
+    out.u64(leaf);
+}
+
+tree_answer decode_tree_answer(byte_reader& in) {
+  tree_answer x;
+  x.leaves.resize(in.count(8));
+  for (auto& leaf : x.leaves)
+    leaf = in.u64();
+  return x;
+}
+
+void encode(byte_writer& out, const leaf_answer& x) {
+  out.varint(x.entries.size());
+  for (auto& y : x.entries) {
+    out.bytes(y.key.view());
+    out.u64(y.digest);
+    out.u64(y.newest);
+    out.u64(y.over_since);
+  }
+}
+
+leaf_answer decode_leaf_answer(byte_reader& in) {
+  leaf_answer x;
+  x.entries.resize(in.count(25));
+  for (auto& y : x.entries) {
+    y.key = in.read_blob();
+    y.digest = in.u64();
+    y.newest = in.u64();
+    y.over_since = in.u64();
   }
   return x;
 }
@@ -95,6 +146,8 @@ void encode(byte_writer& out, const answer& x) {
                    encode(out, y.value);
                  },
                  [&](const text_answer& y) { out.bytes(y.text); },
+                 [&](const tree_answer& y) { encode(out, y); },
+                 [&](const leaf_answer& y) { encode(out, y); },
              },
              x.what);
 }
@@ -135,6 +188,8 @@ answer decode_answer(byte_reader& in) {
     break;
   }
   case 6: x.what = text_answer{in.str()}; break;
+  case 7: x.what = decode_tree_answer(in); break;
+  case 8: x.what = decode_leaf_answer(in); break;
   default: in.fail();
   }
   return x;
@@ -192,6 +247,9 @@ size_t size_of(const call& x) {
                      [](const lead_call& y) { return y.what.value.size() + 40; },
                      [](const apply_call& y) { return y.what.value.size() + 40 + size_of(y.base); },
                      [](const service_call& y) { return y.service.size() + y.request.size(); },
+                     [](const hint_call& y) { return y.target.size() + size_of(y.value); },
+                     [](const tree_call&) { return size_t{8}; },
+                     [](const leaf_call&) { return size_t{2}; },
                  },
                  x.what);
   return 16 + x.key.size() + body;
@@ -209,6 +267,8 @@ size_t size_of(const answer& x) {
                      },
                      [](const applied_answer& y) { return size_t{24} + size_of(y.value); },
                      [](const text_answer& y) { return y.text.size(); },
+                     [](const tree_answer& y) { return 8 * y.leaves.size(); },
+                     [](const leaf_answer& y) { return 64 * y.entries.size(); },
                  },
                  x.what);
   return 16 + body;

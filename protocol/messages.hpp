@@ -46,12 +46,32 @@ struct service_call {
   std::string request;
 };
 
+/// Keep `value` for the member `target`, which is down and a replica of the key: from the key's
+/// leader to a stand-in. Answered with stored_answer.
+struct hint_call {
+  std::string target;
+  record value;
+};
+
+/// The leaves of the partition's Merkle tree (protocol/merkle.hpp), unless its root is `root`.
+/// Answered with tree_answer. The call has no key.
+struct tree_call {
+  uint64_t root = 0;
+};
+
+/// What a leaf of the partition's tree is made of. Answered with leaf_answer. The call has no key.
+struct leaf_call {
+  uint16_t leaf = 0;
+};
+
 struct call {
   /// Chosen by the peer that sends it; the answer carries it back.
   uint64_t id = 0;
   partition_id partition = 0;
   blob key;
-  std::variant<read_call, store_call, lead_call, apply_call, service_call> what;
+  std::variant<read_call, store_call, lead_call, apply_call, service_call, hint_call, tree_call,
+               leaf_call>
+      what;
 };
 
 /// How long whoever makes the call waits for its answer. A node that gets a lead_call later than
@@ -93,6 +113,28 @@ struct text_answer {
   std::string text;
 };
 
+/// Answer to tree_call.
+struct tree_answer {
+  /// Empty when the roots are equal.
+  std::vector<uint64_t> leaves;
+};
+
+/// Answer to leaf_call.
+struct leaf_answer {
+  struct entry {
+    blob key;
+    uint64_t digest = 0;
+    /// Of the record's newest dot.
+    timestamp newest = 0;
+    /// See kai::over_since.
+    timestamp over_since = 0;
+
+    friend bool operator==(const entry&, const entry&) = default;
+  };
+  /// In the order of the keys' hashes.
+  std::vector<entry> entries;
+};
+
 /// A call that failed. `unchanged` says that a write certainly did not happen.
 struct failed_answer {
   errc reason = errc::peer_down;
@@ -104,7 +146,7 @@ struct answer {
   /// As in the call.
   uint64_t id = 0;
   std::variant<failed_answer, record_answer, digest_answer, stored_answer, lead_answer,
-               applied_answer, text_answer>
+               applied_answer, text_answer, tree_answer, leaf_answer>
       what;
 };
 

@@ -158,6 +158,31 @@ bool visible(const version& x, timestamp now, timestamp flushed) {
   return !x.tombstone && (x.expires == 0 || x.expires > now) && x.written.clock > flushed;
 }
 
+timestamp over_since(const record& x, timestamp flushed) {
+  timestamp result = 0;
+  for (auto& v : x.versions) {
+    // Never, unless one of three things ended it; the first of them counts.
+    auto end = UINT64_MAX;
+    if (v.tombstone)
+      end = v.written.clock;
+    else if (v.expires != 0)
+      end = v.expires;
+    if (v.written.clock <= flushed)
+      end = std::min(end, flushed);
+    if (end == UINT64_MAX)
+      return 0;
+    result = std::max(result, end);
+  }
+  return result;
+}
+
+timestamp newest_of(const record& x) {
+  timestamp result = 0;
+  for (auto& seen : x.seen)
+    result = std::max(result, seen.clock);
+  return result;
+}
+
 uint64_t cas_unique(const record& x) {
   auto winner = latest(x);
   if (!winner)

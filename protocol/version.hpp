@@ -93,6 +93,13 @@ timestamp shadowed_by(const record& merged, const record& stored);
 /// dots at or below it are gone.
 bool visible(const version& x, timestamp now, timestamp flushed);
 
+/// Since when no client can see anything of `x`, at the latest: deletions, expiries (also ones to
+/// come) and the flush mark `flushed`. 0: some version stays. For the empty record 0.
+timestamp over_since(const record& x, timestamp flushed);
+
+/// The clock of the newest dot that `x` has seen; 0 for the empty record.
+timestamp newest_of(const record& x);
+
 /// The cas unique: the clock of the latest version's value, shifted by 12 bits, with a 12-bit
 /// digest below it of where and when each version's value was written. Same on every replica, never
 /// 0, grows with every change of the value. 0 for the empty record.

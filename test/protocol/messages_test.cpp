@@ -40,6 +40,9 @@ call_batch every_call() {
   x.calls.push_back(make_call(UINT64_MAX, store_call{random_record(3)}));
   x.calls.push_back(make_call(4, lead_call{some_mutation()}));
   x.calls.push_back(make_call(5, service_call{"topology", std::string{"a\0b", 3}}));
+  x.calls.push_back(make_call(6, hint_call{"node-b", random_record(7)}));
+  x.calls.push_back(make_call(7, tree_call{0x123456789abcdef0}));
+  x.calls.push_back(make_call(8, leaf_call{65535}));
   return x;
 }
 
@@ -59,6 +62,8 @@ answer_batch every_answer() {
   x.answers.push_back({6, lead_answer{got}});
   x.answers.push_back({7, applied_answer{got, random_record(6)}});
   x.answers.push_back({8, text_answer{"{}"}});
+  x.answers.push_back({9, tree_answer{{1, 0, UINT64_MAX}}});
+  x.answers.push_back({10, leaf_answer{{{blob::copy_of("k"), 2, 3, 4}, {{}, 5, 6, 0}}}});
   return x;
 }
 
@@ -152,6 +157,10 @@ TEST_CASE("every kind of call survives the way to another node") {
   CHECK(std::get<lead_call>(y.calls[3].what).what == some_mutation());
   CHECK(std::get<service_call>(y.calls[4].what).service == "topology");
   CHECK(std::get<service_call>(y.calls[4].what).request == std::string_view{"a\0b", 3});
+  CHECK(std::get<hint_call>(y.calls[5].what).target == "node-b");
+  CHECK(std::get<hint_call>(y.calls[5].what).value == random_record(7));
+  CHECK(std::get<tree_call>(y.calls[6].what).root == 0x123456789abcdef0);
+  CHECK(std::get<leaf_call>(y.calls[7].what).leaf == 65535);
 }
 
 TEST_CASE("every kind of answer survives the way to another node") {
@@ -173,6 +182,10 @@ TEST_CASE("every kind of answer survives the way to another node") {
   CHECK(led == std::get<lead_answer>(x.answers[5].what).result);
   CHECK(std::get<applied_answer>(y.answers[6].what).value == random_record(6));
   CHECK(std::get<text_answer>(y.answers[7].what).text == "{}");
+  CHECK(std::get<tree_answer>(y.answers[8].what).leaves ==
+        std::get<tree_answer>(x.answers[8].what).leaves);
+  CHECK(std::get<leaf_answer>(y.answers[9].what).entries ==
+        std::get<leaf_answer>(x.answers[9].what).entries);
 }
 
 TEST_CASE("a hello and batches without anything survive the way, too") {

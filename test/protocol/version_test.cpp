@@ -329,3 +329,25 @@ TEST_CASE("a stored version is shadowed only by a concurrent one that clients se
   CHECK(shadowed_by(merge(later, behind), behind) == 0);
   CHECK(shadowed_by(merge({}, behind), behind) == 0);
 }
+
+TEST_CASE("a record is over once all its versions are deleted, expired or flushed") {
+  CHECK(over_since({}, 1000) == 0);
+  CHECK(newest_of({}) == 0);
+  auto value = with_version(1, 100);
+  CHECK(newest_of(value) == 100);
+  CHECK(over_since(value, 0) == 0);
+  CHECK(over_since(value, 99) == 0);
+  CHECK(over_since(value, 150) == 150);
+  auto expiring = value;
+  expiring.versions[0].expires = 500;
+  CHECK(over_since(expiring, 0) == 500);
+  CHECK(over_since(expiring, 150) == 150);
+  auto deleted = with_version(2, 300);
+  deleted.versions[0].tombstone = true;
+  CHECK(over_since(deleted, 0) == 300);
+  CHECK(over_since(deleted, 400) == 300);
+  // A sibling that stays keeps the record.
+  CHECK(over_since(merge(value, deleted), 0) == 0);
+  CHECK(over_since(merge(expiring, deleted), 0) == 500);
+  CHECK(newest_of(merge(value, deleted)) == 300);
+}
