@@ -89,7 +89,8 @@ void on_calls(pointer self, call_batch& batch) {
     self->send(caf::actor_cast<answer_batch_sink>(from), answer_batch{header_of(st), {}});
     return;
   }
-  std::vector<std::vector<call>> stripes(st.vnodes.size());
+  std::vector<call> for_vnodes;
+  for_vnodes.reserve(batch.calls.size());
   request_list to_lead;
   to_lead.forwarded = true;
   for (auto& x : batch.calls) {
@@ -106,12 +107,10 @@ void on_calls(pointer self, call_batch& batch) {
       st.forwarded.emplace(tag, gateway_state::forwarded_call{from, x.id});
       to_lead.requests.push_back({tag, std::move(x.key), std::move(lead->what)});
     } else {
-      stripes[x.partition % stripes.size()].push_back(std::move(x));
+      for_vnodes.push_back(std::move(x));
     }
   }
-  for (size_t i = 0; i < stripes.size(); ++i)
-    if (!stripes[i].empty())
-      self->send(st.vnodes[i], vnode_batch{std::move(stripes[i]), from});
+  send_to_vnodes(self, st.loop->vnodes, std::move(for_vnodes), from);
   if (!to_lead.requests.empty())
     self->send(st.loop->take_coordinator(), std::move(to_lead));
 }
@@ -178,14 +177,14 @@ local_gateway_actor::behavior_type gateway(pointer self, io_loop_ptr loop) {
       [self](const view_ptr& view) {
         auto& st = self->state;
         if (!st.loop->view)
-          for (auto& x : st.vnodes)
+          for (auto& x : st.loop->vnodes)
             self->send(x, start_atom::value, view->topo.settings.partitions);
         st.loop->view = view;
       },
       [self](const credentials_ptr& x) { self->state.loop->credentials = x; },
       [self](start_atom, vnode_list& vnodes, const topology_actor& topology,
              const admin_actor& admin) {
-        self->state.vnodes = std::move(vnodes);
+        self->state.loop->vnodes = std::move(vnodes);
         self->state.topology = topology;
         self->state.admin = admin;
       },

@@ -27,7 +27,6 @@ struct gateway_state {
   };
 
   io_loop_ptr loop;
-  std::vector<vnode_actor> vnodes;
   topology_actor topology;
   admin_actor admin;
   std::unordered_map<uint64_t, forwarded_call> forwarded;

@@ -77,6 +77,7 @@ void io_loop::end_pool() {
   calls_.clear();
   idle_calls_.clear();
   view.reset();
+  vnodes.clear();
 }
 
 } // namespace kai

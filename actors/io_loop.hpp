@@ -75,6 +75,8 @@ public:
 
   /// Null until the node is a member.
   view_ptr view;
+  /// One per stripe of partitions: a partition's calls go to the one with its number modulo theirs.
+  vnode_list vnodes;
   counters count;
   /// Who may use this node; null: everybody.
   credentials_ptr credentials;
@@ -118,5 +120,24 @@ private:
 };
 
 using io_loop_ptr = std::shared_ptr<io_loop>;
+
+/// Hands calls about this node's partitions to the vnodes that hold them. Their answers go to
+/// `reply_to`.
+template <class Self>
+void send_to_vnodes(Self* self, const vnode_list& vnodes, std::vector<call> calls,
+                    const caf::strong_actor_ptr& reply_to) {
+  if (calls.empty())
+    return;
+  if (vnodes.size() == 1) {
+    self->send(vnodes[0], vnode_batch{std::move(calls), reply_to});
+    return;
+  }
+  std::vector<std::vector<call>> stripes(vnodes.size());
+  for (auto& x : calls)
+    stripes[x.partition % stripes.size()].push_back(std::move(x));
+  for (size_t i = 0; i < stripes.size(); ++i)
+    if (!stripes[i].empty())
+      self->send(vnodes[i], vnode_batch{std::move(stripes[i]), reply_to});
+}
 
 } // namespace kai

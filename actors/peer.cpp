@@ -1,6 +1,7 @@
 #include "actors/peer.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "actors/log.hpp"
 
@@ -60,7 +61,6 @@ void lost(pointer self, const char* why) {
   st.up = false;
   st.remote = nullptr;
   st.pending.clear();
-  st.deadlines.clear();
   for (uint32_t i = 0; i < st.slots.size(); ++i)
     if (st.slots[i].open)
       settle_failure(st, i, errc::peer_down);
@@ -139,6 +139,28 @@ void dial(pointer self) {
           failed);
 }
 
+batch_header header_of(io_loop& loop) {
+  return {loop.context().now(), loop.view ? loop.view->topo.epoch : 0};
+}
+
+/// This node's own vnodes are a message away: no batch is worth waiting for. Only what other actors
+/// of the node have to do goes through the gateway.
+void flush_to_own_node(pointer self) {
+  auto& st = self->state;
+  auto about_keys = [](const call& x) { return !std::holds_alternative<service_call>(x.what); };
+  for (auto& x : st.pending)
+    st.slots[static_cast<uint32_t>(x.id)].sent = true;
+  auto rest = std::partition(st.pending.begin(), st.pending.end(), about_keys);
+  if (rest != st.pending.end()) {
+    call_batch batch{header_of(*st.loop), {}};
+    std::move(rest, st.pending.end(), std::back_inserter(batch.calls));
+    st.pending.erase(rest, st.pending.end());
+    self->send(st.remote, std::move(batch));
+  }
+  send_to_vnodes(self, st.loop->vnodes, std::exchange(st.pending, {}),
+                 caf::actor_cast<caf::strong_actor_ptr>(self));
+}
+
 uint32_t take_slot(peer_state& st) {
   if (st.free_slots.empty()) {
     st.slots.emplace_back();
@@ -188,20 +210,17 @@ void take(pointer self, call_list& calls) {
       continue;
     }
     x.id = static_cast<uint64_t>(s.generation) << 32 | index;
-    auto wait = deadline_of(x);
-    st.deadlines[wait].push_back({time + wait, x.id});
+    s.deadline = time + deadline_of(x);
     st.pending.push_back(std::move(x));
   }
   st.loop->count.calls += calls.calls.size();
   deliver(self);
-  if (!st.pending.empty() && !st.flush_due) {
+  if (!st.dialer) {
+    flush_to_own_node(self);
+  } else if (!st.pending.empty() && !st.flush_due) {
     st.flush_due = true;
     self->send(self, flush_batch_atom::value);
   }
-}
-
-batch_header header_of(io_loop& loop) {
-  return {loop.context().now(), loop.view ? loop.view->topo.epoch : 0};
 }
 
 void flush(pointer self) {
@@ -230,21 +249,13 @@ void flush(pointer self) {
     send_batch();
 }
 
-void expire(pointer self, std::deque<peer_state::deadline>& queue,
-            caf::actor_clock::time_point time) {
-  auto& st = self->state;
-  while (!queue.empty()) {
-    auto [at, id] = queue.front();
-    auto index = static_cast<uint32_t>(id);
-    auto open = st.slots[index].open && st.slots[index].generation == id >> 32;
-    if (open && at > time)
-      break;
-    queue.pop_front();
-    if (open) {
+/// Looks at every slot: there are as many as were ever open at once, and this is rare.
+void expire(peer_state& st, caf::actor_clock::time_point time) {
+  for (uint32_t i = 0; i < st.slots.size(); ++i)
+    if (st.slots[i].open && st.slots[i].deadline <= time) {
       ++st.loop->count.calls_timed_out;
-      settle_failure(st, index, errc::timed_out);
+      settle_failure(st, i, errc::timed_out);
     }
-  }
 }
 
 /// Requests that began under an older view may still call it. Each is refused at once.
@@ -260,8 +271,8 @@ void tick(pointer self) {
   if (st.retired && time - *st.retired > limits::peer_retired)
     return self->quit();
   self->delayed_send(self, limits::peer_tick, tick_atom::value);
-  for (auto& [wait, queue] : st.deadlines)
-    expire(self, queue, time);
+  if (st.open_calls > 0)
+    expire(st, time);
   deliver(self);
   if (!st.dialer || !st.up)
     return;

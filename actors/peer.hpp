@@ -1,7 +1,5 @@
 #pragma once
 
-#include <deque>
-#include <map>
 #include <vector>
 
 #include <caf/stateful_actor.hpp>
@@ -15,7 +13,7 @@ namespace kai {
 /// way.
 ///
 /// Spawned by membership, one per member. Runs on the loop. Lives until the member goes. It sends
-/// one batch per loop turn, and answers every call it took: with what the node says, or with a
+/// one batch per loop turn (this node's own hands calls to the vnodes at once), and answers every call it took: with what the node says, or with a
 /// failure when the connection breaks or the call's deadline passes. When it dies its calls are
 /// lost: so one that is replaced goes on for a while and refuses what still comes, and else only
 /// the end of the node ends it.
@@ -39,11 +37,8 @@ struct peer_state {
     uint32_t bytes = 0;
     bool open = false;
     bool sent = false;
-  };
-
-  struct deadline {
-    caf::actor_clock::time_point at;
-    uint64_t id;
+    /// When it fails unless it is answered.
+    caf::actor_clock::time_point deadline;
   };
 
   io_loop_ptr loop;
@@ -69,8 +64,6 @@ struct peer_state {
   std::vector<group> groups;
   std::vector<uint32_t> free_groups;
   std::vector<uint32_t> touched;
-  /// By how long calls may take: each queue is in the order of their deadlines.
-  std::map<std::chrono::milliseconds, std::deque<deadline>> deadlines;
   std::vector<call> pending;
   size_t open_calls = 0;
   size_t open_bytes = 0;
