@@ -201,8 +201,9 @@ caf::error node_core::add_vnode(uint32_t index) {
   vnodes.push_back(system.spawn<caf::detached>(vnode, context, storage, keep, flag));
   ++departures_->awaited;
   // What is attached first is called last: everybody else who watches it has been told by then.
-  caf::actor_cast<caf::strong_actor_ptr>(vnodes.back())->get()->attach_functor(
-      [all = departures_](const caf::error&) {
+  caf::actor_cast<caf::strong_actor_ptr>(vnodes.back())
+      ->get()
+      ->attach_functor([all = departures_](const caf::error&) {
         std::lock_guard lock{all->mutex};
         --all->awaited;
         all->changed.notify_all();

@@ -13,10 +13,10 @@ namespace kai {
 /// way.
 ///
 /// Spawned by membership, one per member. Runs on the loop. Lives until the member goes. It sends
-/// one batch per loop turn (this node's own hands calls to the vnodes at once), and answers every call it took: with what the node says, or with a
-/// failure when the connection breaks or the call's deadline passes. When it dies its calls are
-/// lost: so one that is replaced goes on for a while and refuses what still comes, and else only
-/// the end of the node ends it.
+/// one batch per loop turn (this node's own hands calls to the vnodes at once), and answers every
+/// call it took: with what the node says, or with a failure when the connection breaks or the
+/// call's deadline passes. When it dies its calls are lost: so one that is replaced goes on for a
+/// while and refuses what still comes, and else only the end of the node ends it.
 struct peer_state {
   static inline const char* name = "kai.peer";
   peer_state() = default;
