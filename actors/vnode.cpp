@@ -209,7 +209,10 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
       [self](vnode_batch& batch) {
         auto& st = self->state;
         st.waiting.push_back({std::move(batch.calls), std::move(batch.reply_to), {}, {}});
-        if (!std::exchange(st.flush_due, true))
+        // A write of LevelDB is worth gathering for, one in memory is not.
+        if (st.context->options.storage.engine == engine_kind::memory)
+          run_all(self);
+        else if (!std::exchange(st.flush_due, true))
           self->send(self, flush_batch_atom::value);
       },
       [self](start_atom, uint32_t partitions) {
