@@ -46,6 +46,25 @@ caf::result<std::string> report(pointer self) {
   return promise;
 }
 
+/// Whether the member of that name answers this node: "yes" or "no".
+caf::result<std::string> reach(pointer self, const std::string& name) {
+  auto& view = self->state.view;
+  auto found = view ? view->topo.find(name) : nullptr;
+  if (!found)
+    return std::string{"no"};
+  call ping;
+  ping.what = service_call{"ping", {}};
+  auto who = static_cast<member_index>(found - view->topo.members.data());
+  auto promise = self->make_response_promise<std::string>();
+  self->state.surveys.ask(
+      self, view.get(), {{who, std::move(ping)}},
+      [promise](member_index, answer& x) mutable {
+        promise.deliver(std::string{std::holds_alternative<text_answer>(x.what) ? "yes" : "no"});
+      },
+      [] {});
+  return promise;
+}
+
 // --- the cluster ---------------------------------------------------------------------------------
 
 struct status_survey {
@@ -233,6 +252,8 @@ admin_actor::behavior_type admin(pointer self, context_ptr context,
       [self](service_atom, const std::string& request) -> caf::result<std::string> {
         if (request == "report")
           return report(self);
+        if (request.rfind("reach ", 0) == 0)
+          return reach(self, request.substr(6));
         return failure(errc::incompatible, "this version does not know the question " + request);
       },
       [self](const view_ptr& view) { self->state.view = view; },

@@ -54,7 +54,9 @@ void serve(pointer self, const Service& service, const caf::strong_actor_ptr& to
 
 void serve(pointer self, const caf::strong_actor_ptr& to, uint64_t id, service_call& what) {
   auto& st = self->state;
-  if (what.service == "topology")
+  if (what.service == "ping")
+    answer_later(self, to, answer{id, text_answer{}});
+  else if (what.service == "topology")
     serve(self, st.topology, to, id, std::move(what.request));
   else if (what.service == "admin")
     serve(self, st.admin, to, id, std::move(what.request));

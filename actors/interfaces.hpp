@@ -116,6 +116,8 @@ using start_atom = caf::atom_constant<caf::atom("start")>;
 using service_atom = caf::atom_constant<caf::atom("service")>;
 using epoch_atom = caf::atom_constant<caf::atom("epoch")>;
 using turn_atom = caf::atom_constant<caf::atom("turn")>;
+using suspect_atom = caf::atom_constant<caf::atom("suspect")>;
+using witness_atom = caf::atom_constant<caf::atom("witness")>;
 using stats_atom = caf::atom_constant<caf::atom("stats")>;
 
 } // namespace kai
@@ -177,6 +179,8 @@ using peer_actor = caf::typed_actor<
     caf::reacts_to<answer_batch>,
     // membership: the member is gone or has another peer; refuse what still comes, and end later
     caf::reacts_to<stop_atom>,
+    // membership: whether another member reaches the node, which is silent
+    caf::reacts_to<witness_atom, bool>,
     // itself
     caf::reacts_to<flush_batch_atom>, caf::reacts_to<tick_atom>, caf::reacts_to<dial_atom>>;
 
@@ -250,7 +254,11 @@ using membership_actor = caf::typed_actor<
     // topology: what was decided
     caf::reacts_to<topology>,
     // peers
-    caf::reacts_to<peer_status>>;
+    caf::reacts_to<peer_status>,
+    // peers: the member of this name is silent, do others reach it?
+    caf::reacts_to<suspect_atom, std::string>,
+    // peers: what the others say
+    caf::reacts_to<answer_list>>;
 
 /// Counts what happens on this node and says it in memcached's words.
 using stats_actor = caf::typed_actor<

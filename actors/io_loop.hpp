@@ -53,6 +53,8 @@ struct counters {
   uint64_t calls_failed = 0;
   uint64_t calls_timed_out = 0;
   uint64_t calls_refused = 0;
+  /// Nodes that fell silent for limits::suspect_after.
+  uint64_t suspicions = 0;
   uint64_t batches = 0;
   uint64_t forwarded = 0;
   uint64_t led = 0;

@@ -4,6 +4,7 @@
 
 #include "actors/on_loop.hpp"
 #include "actors/peer.hpp"
+#include "protocol/limits.hpp"
 
 namespace kai {
 
@@ -75,6 +76,30 @@ void on_topology(pointer self, topology& decided) {
   publish(self);
 }
 
+/// Asks the next members that are alive whether they reach `name`, and tells its peer what they
+/// say.
+void ask_witnesses(pointer self, const std::string& name) {
+  auto& st = self->state;
+  auto entry = st.peers.find(name);
+  if (!st.view || entry == st.peers.end())
+    return;
+  auto& members = st.view->topo.members;
+  auto about = static_cast<size_t>(st.current.find(name) - st.current.members.data());
+  std::vector<std::pair<member_index, call>> calls;
+  for (size_t i = 1; i < members.size() && calls.size() < limits::witnesses_max; ++i) {
+    auto who = static_cast<member_index>((about + i) % members.size());
+    if (who == st.view->self || !st.view->alive[who])
+      continue;
+    calls.emplace_back(who, call{});
+    calls.back().second.what = service_call{"admin", "reach " + name};
+  }
+  auto each = [self, peer = entry->second.handle](member_index, answer& x) {
+    if (auto text = std::get_if<text_answer>(&x.what))
+      self->send(peer, witness_atom::value, text->text == "yes");
+  };
+  st.surveys.ask(self, st.view.get(), std::move(calls), each, [] {});
+}
+
 } // namespace
 
 membership_actor::behavior_type membership(pointer self, io_loop_ptr loop,
@@ -103,6 +128,8 @@ membership_actor::behavior_type membership(pointer self, io_loop_ptr loop,
         i->second.up = x.up;
         publish(self);
       },
+      [self](suspect_atom, const std::string& name) { ask_witnesses(self, name); },
+      [self](answer_list& xs) { self->state.surveys.on_answers(xs); },
   };
 }
 

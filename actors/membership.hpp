@@ -4,6 +4,7 @@
 #include <string>
 
 #include "actors/io_loop.hpp"
+#include "actors/survey.hpp"
 
 namespace kai {
 
@@ -33,6 +34,8 @@ struct membership_state {
   /// Replaced ones, which end by themselves or with the node.
   std::vector<caf::actor_addr> retired;
   view_ptr view;
+  /// About members that are silent.
+  survey_desk surveys;
 };
 
 membership_actor::behavior_type

@@ -96,6 +96,10 @@ void heed(pointer self, const batch_header& x) {
     self->send(st.topology, epoch_atom::value, x.epoch, st.member_name);
 }
 
+suspicion::time since_start(caf::actor_clock::time_point x) {
+  return std::chrono::duration_cast<suspicion::time>(x.time_since_epoch());
+}
+
 void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
   auto& st = self->state;
   st.dialing = false;
@@ -111,7 +115,7 @@ void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
   st.remote = remote;
   st.up = true;
   st.backoff = limits::reconnect_min;
-  st.last_sign = now(self);
+  st.doubts.on_connected(since_start(now(self)));
   self->monitor(remote);
   heed(self, x.header);
   st.loop->context().log.info("connected to {} at {}", st.member_name, st.address);
@@ -276,10 +280,16 @@ void tick(pointer self) {
   deliver(self);
   if (!st.dialer || !st.up)
     return;
-  if (time - st.last_sign > limits::probe_timeout) {
+  auto step = st.doubts.tick(since_start(time));
+  if (step == suspicion::step::lost) {
     lost(self, "silent");
-    dial_later(self);
-  } else if (time - st.last_probe >= limits::probe_interval) {
+    return dial_later(self);
+  }
+  if (step == suspicion::step::ask_others) {
+    ++st.loop->count.suspicions;
+    self->send(st.membership, suspect_atom::value, st.member_name);
+  }
+  if (time - st.last_probe >= limits::probe_interval) {
     st.last_probe = time;
     call_batch probe;
     probe.header = header_of(*st.loop);
@@ -289,7 +299,7 @@ void tick(pointer self) {
 
 void on_answers(pointer self, answer_batch& batch) {
   auto& st = self->state;
-  st.last_sign = now(self);
+  st.doubts.on_sign(since_start(now(self)));
   heed(self, batch.header);
   for (auto& x : batch.answers) {
     auto index = static_cast<uint32_t>(x.id);
@@ -331,6 +341,7 @@ peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string membe
       [self](call_list& calls) { take(self, calls); },
       [self](answer_batch& batch) { on_answers(self, batch); },
       [self](stop_atom) { retire(self); },
+      [self](witness_atom, bool reached) { self->state.doubts.on_witness(reached); },
       [self](flush_batch_atom) { flush(self); },
       [self](tick_atom) { tick(self); },
       [self](dial_atom) { dial(self); },

@@ -6,6 +6,7 @@
 
 #include "actors/io_loop.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/suspicion.hpp"
 
 namespace kai {
 
@@ -56,7 +57,7 @@ struct peer_state {
   std::optional<caf::actor_clock::time_point> retired;
   bool flush_due = false;
   caf::timespan backoff = limits::reconnect_min;
-  caf::actor_clock::time_point last_sign;
+  suspicion doubts;
   caf::actor_clock::time_point last_probe;
 
   std::vector<slot> slots;

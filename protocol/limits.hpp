@@ -148,10 +148,16 @@ inline constexpr std::chrono::milliseconds peer_tick{50};
 /// view may live.
 inline constexpr std::chrono::milliseconds peer_retired{5000};
 
-/// How often a peer probes its node, and after how long without any sign it takes the node for
-/// down.
+/// How often a peer probes its node. After so long without any sign other members are asked
+/// whether they reach it; then it is taken for gone, sooner where they do not reach it either.
 inline constexpr std::chrono::milliseconds probe_interval{200};
-inline constexpr std::chrono::milliseconds probe_timeout{1000};
+inline constexpr std::chrono::milliseconds suspect_after{500};
+inline constexpr std::chrono::milliseconds probe_timeout_unreached{750};
+inline constexpr std::chrono::milliseconds probe_timeout{950};
+
+/// How many members are asked, and how long each of them waits for the node's answer.
+inline constexpr size_t witnesses_max = 3;
+inline constexpr std::chrono::milliseconds ping_deadline{150};
 
 /// How long opening a connection to a node, and its first words, may take.
 inline constexpr std::chrono::milliseconds dial_deadline{3000};

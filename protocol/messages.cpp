@@ -235,8 +235,9 @@ caf::error load(caf::deserializer& source, T& x, Decode decode) {
 std::chrono::milliseconds deadline_of(const call& x) {
   if (auto lead = std::get_if<lead_call>(&x.what))
     return conditional(lead->what.kind) ? limits::lead_deadline : limits::blind_lead_deadline;
-  return std::holds_alternative<service_call>(x.what) ? limits::lead_deadline
-                                                      : limits::call_deadline;
+  if (auto service = std::get_if<service_call>(&x.what))
+    return service->service == "ping" ? limits::ping_deadline : limits::lead_deadline;
+  return limits::call_deadline;
 }
 
 size_t size_of(const call& x) {

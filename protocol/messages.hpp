@@ -41,6 +41,7 @@ struct apply_call {
 };
 
 /// A request to one of the node's own services, "topology" for example. Answered with text_answer.
+/// "ping" is answered by the gateway itself.
 struct service_call {
   std::string service;
   std::string request;

@@ -28,7 +28,11 @@ struct peer_world : virtual_time {
       }};
     });
     auto membership = fake<membership_actor>([this](caf::event_based_actor*) -> caf::behavior {
-      return {[this](const peer_status& x) { statuses.push_back(x.up); }};
+      return {[this](const peer_status& x) { statuses.push_back(x.up); },
+              [this](suspect_atom, const std::string& name) {
+                REQUIRE(name == "there");
+                ++questions;
+              }};
     });
     peer = own(spawn_on_loop<peer_actor>(sys, kai::peer, loop, "there", "there:1", gateway_actor{},
                                          dialer, membership, topology_actor{}));
@@ -93,6 +97,7 @@ struct peer_world : virtual_time {
   std::string name_in_hello = "there";
   std::vector<timestamp> dials;
   std::vector<bool> statuses;
+  int questions = 0;
   std::vector<call_batch> batches;
 };
 
@@ -218,11 +223,28 @@ TEST_CASE("a node that gives no sign for a second is taken for down") {
   w.alive = false;
   w.reachable = false;
   w.call_all({w.some_call(1)});
-  w.advance(900ms);
-  CHECK(w.statuses == std::vector<bool>{true});
   w.advance(400ms);
+  CHECK(w.questions == 0);
+  w.advance(400ms);
+  CHECK(w.questions == 1);
+  CHECK(w.statuses == std::vector<bool>{true});
+  w.advance(500ms);
   CHECK(w.statuses == std::vector<bool>{true, false});
+  CHECK(w.questions == 1);
+  CHECK(w.loop->count.suspicions == 1);
   CHECK(w.answers().size() == 1);
+}
+
+TEST_CASE("a silent node that others do not reach either is taken for down sooner") {
+  peer_world w;
+  w.advance(5s);
+  w.alive = false;
+  w.reachable = false;
+  w.advance(700ms);
+  REQUIRE(w.questions == 1);
+  w.self->send(w.peer, witness_atom::value, false);
+  w.advance(150ms);
+  CHECK(w.statuses == std::vector<bool>{true, false});
 }
 
 TEST_CASE("a node that can not be reached is tried less and less often, and for ever") {
