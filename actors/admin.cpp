@@ -58,7 +58,7 @@ caf::result<std::string> reach(pointer self, const std::string& name) {
   auto promise = self->make_response_promise<std::string>();
   self->state.surveys.ask(
       self, view.get(), {{who, std::move(ping)}},
-      [promise](member_index, answer& x) mutable {
+      [promise](size_t, answer& x) mutable {
         promise.deliver(std::string{std::holds_alternative<text_answer>(x.what) ? "yes" : "no"});
       },
       [] {});
@@ -120,7 +120,7 @@ void survey_members(pointer self, std::function<void(const status_survey&)> done
   }
   st.surveys.ask(
       self, st.view.get(), std::move(calls),
-      [x](member_index from, answer& a) {
+      [x](size_t from, answer& a) {
         if (auto text = std::get_if<text_answer>(&a.what))
           x->reports[from] = json::parse(text->text, nullptr, false);
         if (!x->reports[from].is_object())
@@ -190,7 +190,8 @@ caf::result<std::string> locate(pointer self, const std::string& key) {
     calls.emplace_back(x, std::move(c));
   }
   auto promise = self->make_response_promise<std::string>();
-  auto each = [view, found, key](member_index from, answer& a) {
+  auto each = [view, found, key, partition](size_t position, answer& a) {
+    auto from = view->replica_places(partition)[position];
     json out{{"name", view->topo.members[from].name},
              {"state", "down"},
              {"version", nullptr},

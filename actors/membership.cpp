@@ -93,7 +93,7 @@ void ask_witnesses(pointer self, const std::string& name) {
     calls.emplace_back(who, call{});
     calls.back().second.what = service_call{"admin", "reach " + name};
   }
-  auto each = [self, peer = entry->second.handle](member_index, answer& x) {
+  auto each = [self, peer = entry->second.handle](size_t, answer& x) {
     if (auto text = std::get_if<text_answer>(&x.what))
       self->send(peer, witness_atom::value, text->text == "yes");
   };

@@ -5,31 +5,39 @@
 #include <utility>
 #include <vector>
 
+#include <caf/config.hpp>
+
 #include "actors/cluster_view.hpp"
 
 namespace kai {
 
-/// Questions of one actor to several members, each gathered until all have answered. Every call is
-/// answered by its peer, so every survey ends.
+/// Calls of one actor to several members, gathered until all are answered. Every call is answered by
+/// its peer, so every survey ends.
 class survey_desk {
 public:
-  using on_answer = std::function<void(member_index, answer&)>;
+  /// Calls in one survey.
+  static constexpr size_t calls_max = 0xffff;
+  /// `position`: of the call in its survey.
+  using on_answer = std::function<void(size_t position, answer&)>;
 
-  /// Sends each member's call to its peer. `each` sees every answer, `all` runs after the last: at
-  /// once, when there was nobody to ask.
+  /// Sends the calls to their members' peers, those of one member together. `each` sees every
+  /// answer, `all` runs after the last: at once, when there is nothing to ask.
   template <class Self>
   void ask(Self* self, const cluster_view* view, std::vector<std::pair<member_index, call>> calls,
            on_answer each, std::function<void()> all) {
     if (calls.empty() || !view)
       return all();
+    CAF_ASSERT(calls.size() <= calls_max);
     auto id = next_++;
     open_[id] = {calls.size(), std::move(each), std::move(all)};
-    for (auto& [to, x] : calls) {
-      call_list list;
-      x.id = id << 16 | to;
-      list.calls.push_back(std::move(x));
-      self->send(view->peers[to], std::move(list));
+    std::map<member_index, call_list> lists;
+    for (size_t i = 0; i < calls.size(); ++i) {
+      auto& [to, x] = calls[i];
+      x.id = id << 16 | i;
+      lists[to].calls.push_back(std::move(x));
     }
+    for (auto& [to, list] : lists)
+      self->send(view->peers[to], std::move(list));
   }
 
   /// To be called with every answer_list that the actor gets.
@@ -38,7 +46,7 @@ public:
       auto i = open_.find(x.id >> 16);
       if (i == open_.end())
         continue;
-      i->second.each(static_cast<member_index>(x.id & 0xffff), x);
+      i->second.each(x.id & 0xffff, x);
       if (--i->second.missing > 0)
         continue;
       auto all = std::move(i->second.all);

@@ -197,13 +197,15 @@ void ask_members(topology_self self, const topology_request& x,
                  std::function<void()> on_all) {
   auto& st = self->state;
   std::vector<std::pair<member_index, call>> calls;
+  std::vector<member_index> members;
   if (st.view)
     for (size_t i = 0; i < st.view->topo.members.size(); ++i)
       if (i != st.view->self) {
-        calls.emplace_back(static_cast<member_index>(i), call{});
+        members.push_back(static_cast<member_index>(i));
+        calls.emplace_back(members.back(), call{});
         calls.back().second.what = service_call{"topology", encode_text(x)};
       }
-  auto each = [self, on_reply = std::move(on_reply)](member_index from, answer& x) {
+  auto each = [self, members, on_reply = std::move(on_reply)](size_t position, answer& x) {
     caf::expected<topology_reply> reply{failure(errc::peer_down, "not reachable")};
     if (auto text = std::get_if<text_answer>(&x.what))
       reply = decode_topology_reply(text->text);
@@ -211,7 +213,7 @@ void ask_members(topology_self self, const topology_request& x,
       reply = failure(why->reason, why->message.empty() ? to_string(why->reason) : why->message);
     if (reply)
       use_if_newer(self, reply->newer);
-    on_reply(from, reply);
+    on_reply(members[position], reply);
   };
   st.surveys.ask(self, st.view.get(), std::move(calls), std::move(each), std::move(on_all));
 }

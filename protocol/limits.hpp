@@ -159,6 +159,28 @@ inline constexpr std::chrono::milliseconds probe_timeout{950};
 inline constexpr size_t witnesses_max = 3;
 inline constexpr std::chrono::milliseconds ping_deadline{150};
 
+/// Two replicas of a partition are compared so often, after a failure so soon again, and right away
+/// when a node is back. What changed within `sync_young` is no difference but on its way.
+inline constexpr std::chrono::seconds sync_interval{10};
+inline constexpr std::chrono::milliseconds sync_retry{1000};
+inline constexpr std::chrono::milliseconds sync_tick{100};
+inline constexpr std::chrono::seconds sync_young{2};
+
+/// Of one comparison, under way at once: leaves and keys.
+inline constexpr size_t sync_leaves_in_flight = 16;
+inline constexpr size_t sync_keys_in_flight = 32;
+
+/// How long a node that starts waits for the others' connections before it takes those that are
+/// not there for down.
+inline constexpr std::chrono::milliseconds recovery_patience{1000};
+
+/// Records that are looked at, per tick of the sync actor, for whether they may go.
+inline constexpr size_t reaped_per_tick = 2000;
+
+/// How often a node notes that it is alive, at most; never less often than ten times within
+/// storage.grace.
+inline constexpr std::chrono::seconds alive_interval{10};
+
 /// How long opening a connection to a node, and its first words, may take.
 inline constexpr std::chrono::milliseconds dial_deadline{3000};
 inline constexpr std::chrono::milliseconds hello_deadline{1000};

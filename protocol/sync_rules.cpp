@@ -1,0 +1,68 @@
+#include "protocol/sync_rules.hpp"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+namespace {
+
+using entry = leaf_answer::entry;
+
+timestamp before(timestamp now, std::chrono::microseconds age) {
+  auto span = static_cast<timestamp>(age.count());
+  return now > span ? now - span : 0;
+}
+
+bool past_grace(timestamp over_since, const sync_times& times) {
+  return over_since != 0 && over_since < before(times.now, times.grace);
+}
+
+bool counts(const entry* mine, const entry* theirs, const sync_times& times) {
+  auto young = before(times.now, limits::sync_young);
+  auto over = true;
+  for (auto x : {mine, theirs}) {
+    if (x && x->newest > young)
+      return false;
+    over = over && (!x || past_grace(x->over_since, times));
+  }
+  return !over;
+}
+
+} // namespace
+
+std::vector<uint16_t> differing_leaves(std::span<const uint64_t> mine,
+                                       std::span<const uint64_t> theirs) {
+  std::vector<uint16_t> result;
+  for (size_t i = 0; i < std::min(mine.size(), theirs.size()); ++i)
+    if (mine[i] != theirs[i])
+      result.push_back(static_cast<uint16_t>(i));
+  return result;
+}
+
+std::vector<key_difference> differing_keys(const leaf_answer& mine, const leaf_answer& theirs,
+                                           const sync_times& times) {
+  std::map<std::string_view, std::pair<const entry*, const entry*>> keys;
+  for (auto& x : mine.entries)
+    keys[x.key.view()].first = &x;
+  for (auto& x : theirs.entries)
+    keys[x.key.view()].second = &x;
+  std::vector<key_difference> result;
+  for (auto& [key, found] : keys) {
+    auto [a, b] = found;
+    if (a && b && a->digest == b->digest)
+      continue;
+    if (counts(a, b, times))
+      result.push_back({(a ? a : b)->key, a != nullptr, b != nullptr});
+  }
+  return result;
+}
+
+bool reapable(timestamp over_since, timestamp in_sync, const sync_times& times) {
+  return past_grace(over_since, times) && over_since < in_sync;
+}
+
+} // namespace kai

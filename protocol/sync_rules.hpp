@@ -1,0 +1,45 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "protocol/messages.hpp"
+
+/// What two replicas of a partition have to exchange so that both hold the same: pure comparisons,
+/// from the leaves of their Merkle trees down to a key.
+namespace kai {
+
+/// The leaves that differ. Empty lists stand for trees whose roots are equal.
+std::vector<uint16_t> differing_leaves(std::span<const uint64_t> mine,
+                                       std::span<const uint64_t> theirs);
+
+struct sync_times {
+  /// By the hybrid clock.
+  timestamp now = 0;
+  /// storage.grace.
+  std::chrono::microseconds grace{0};
+};
+
+/// A key that two replicas hold differently.
+struct key_difference {
+  blob key;
+  /// Who has anything of it: the record is to be read there.
+  bool mine = false;
+  bool theirs = false;
+
+  friend bool operator==(const key_difference&, const key_difference&) = default;
+};
+
+/// What to exchange of a leaf. Not what changed within limits::sync_young: that is a write on its
+/// way. And not what was over (kai::over_since) for longer than the grace: one of the two may have
+/// dropped it already, and must not get it back from the other, which will drop it as well.
+std::vector<key_difference> differing_keys(const leaf_answer& mine, const leaf_answer& theirs,
+                                           const sync_times& times);
+
+/// Whether a record may be dropped: it was over before all replicas were last found equal, which
+/// was at `in_sync` (0: never), and for longer than the grace.
+bool reapable(timestamp over_since, timestamp in_sync, const sync_times& times);
+
+} // namespace kai

@@ -1,0 +1,84 @@
+#include "protocol/sync_rules.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "protocol/limits.hpp"
+#include "protocol/merkle.hpp"
+
+using namespace kai;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr timestamp second = 1'000'000;
+constexpr timestamp now = 1'700'000'000 * second;
+
+const sync_times times{now, 1h};
+
+leaf_answer::entry entry(std::string_view key, uint64_t digest, timestamp newest = now - 60 * second,
+                         timestamp over_since = 0) {
+  return {blob::copy_of(key), digest, newest, over_since};
+}
+
+std::string differences(const leaf_answer& mine, const leaf_answer& theirs) {
+  std::string result;
+  for (auto& x : differing_keys(mine, theirs, times)) {
+    result += x.key.view();
+    result += x.mine ? x.theirs ? "=" : "<" : ">";
+  }
+  return result;
+}
+
+} // namespace
+
+TEST_CASE("the leaves that differ are found") {
+  merkle_tree a;
+  CHECK(differing_leaves(a.leaves(), a.leaves()).empty());
+  auto b = a;
+  b.change(first_hash_of(3, 7, 256), 256, 0, 1);
+  b.change(first_hash_of(3, 255, 256), 256, 0, 1);
+  CHECK(differing_leaves(a.leaves(), b.leaves()) == std::vector<uint16_t>{7, 255});
+  // Equal roots come as no leaves at all.
+  CHECK(differing_leaves(a.leaves(), {}).empty());
+}
+
+TEST_CASE("keys that one side lacks or has otherwise are exchanged") {
+  leaf_answer mine{{entry("same", 1), entry("mine", 2), entry("both", 3)}};
+  leaf_answer theirs{{entry("both", 4), entry("theirs", 5), entry("same", 1)}};
+  CHECK(differences(mine, theirs) == "both=mine<theirs>");
+  CHECK(differences(mine, mine).empty());
+  CHECK(differences(mine, {}) == "both<mine<same<");
+}
+
+TEST_CASE("what is on its way is no difference") {
+  auto young = now - second;
+  CHECK(differences({{entry("k", 1, young)}}, {}).empty());
+  CHECK(differences({{entry("k", 1, young)}}, {{entry("k", 2)}}).empty());
+  CHECK(differences({{entry("k", 1)}}, {{entry("k", 2, young)}}).empty());
+  auto old = now - timestamp{std::chrono::microseconds{limits::sync_young}.count()} - 1;
+  CHECK(differences({{entry("k", 1, old)}}, {}) == "k<");
+}
+
+TEST_CASE("what was over for longer than the grace is not given back to who dropped it") {
+  auto long_over = now - 3601 * second;
+  auto just_over = now - 3599 * second;
+  CHECK(differences({{entry("k", 1, long_over, long_over)}}, {}).empty());
+  CHECK(differences({}, {{entry("k", 1, long_over, long_over)}}).empty());
+  CHECK(differences({{entry("k", 1, long_over, long_over)}}, {{entry("k", 2, long_over, long_over)}})
+            .empty());
+  CHECK(differences({{entry("k", 1, just_over, just_over)}}, {}) == "k<");
+  // A replica that still has the value needs the deletion, however old.
+  CHECK(differences({{entry("k", 1, long_over, long_over)}}, {{entry("k", 2)}}) == "k=");
+  // An expiry to come is over in the future.
+  CHECK(differences({{entry("k", 1, long_over, now + second)}}, {}) == "k<");
+}
+
+TEST_CASE("a record goes when it is over, past the grace, and all replicas were in sync since") {
+  auto over = now - 3700 * second;
+  CHECK(reapable(over, over + 1, times));
+  CHECK_FALSE(reapable(over, over, times));
+  CHECK_FALSE(reapable(over, 0, times));
+  CHECK_FALSE(reapable(0, now, times));
+  CHECK_FALSE(reapable(now - 3599 * second, now, times));
+  CHECK_FALSE(reapable(now + second, now, times));
+}
