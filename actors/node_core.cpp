@@ -12,6 +12,7 @@
 #include "actors/admin.hpp"
 #include "actors/dialer.hpp"
 #include "actors/gateway.hpp"
+#include "actors/hints.hpp"
 #include "actors/membership.hpp"
 #include "actors/on_loop.hpp"
 #include "actors/stats.hpp"
@@ -135,15 +136,18 @@ caf::error node_core::open(std::string name, std::string memcache_address,
                           directory_ ? files_in(directory_) : files_in_memory(environment.files),
                           vnodes, dialer, membership, random());
   admin = system.spawn(kai::admin, context, vnodes);
+  hints = system.spawn(kai::hints, vnodes);
   stats = spawn_on_loop<stats_actor>(system, kai::stats, loop, vnodes, admin);
   must_live(context, gateway, "gateway");
   must_live(context, membership, "membership");
   must_live(context, topology, "topology");
   must_live(context, admin, "admin");
+  must_live(context, hints, "hints");
   must_live(context, stats, "stats");
   for (auto& x : vnodes)
     must_live(context, x, "vnode");
   caf::anon_send(membership, start_atom::value, topology, admin);
+  caf::anon_send(membership, start_atom::value, view_sink{hints});
   caf::anon_send(gateway, start_atom::value, vnodes, topology, admin);
   open_ = true;
   return caf::none;
@@ -201,8 +205,9 @@ caf::error node_core::add_vnode(uint32_t index) {
   vnodes.push_back(system.spawn<caf::detached>(vnode, context, storage, keep, flag));
   ++departures_->awaited;
   // What is attached first is called last: everybody else who watches it has been told by then.
-  caf::actor_cast<caf::strong_actor_ptr>(vnodes.back())->get()->attach_functor(
-      [all = departures_](const caf::error&) {
+  caf::actor_cast<caf::strong_actor_ptr>(vnodes.back())
+      ->get()
+      ->attach_functor([all = departures_](const caf::error&) {
         std::lock_guard lock{all->mutex};
         --all->awaited;
         all->changed.notify_all();
@@ -254,6 +259,7 @@ void node_core::end_actors() {
   end(membership);
   end(topology);
   end(admin);
+  end(hints);
   end(stats);
   end(gateway);
   for (auto& x : vnodes)

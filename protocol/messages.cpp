@@ -232,9 +232,13 @@ caf::error load(caf::deserializer& source, T& x, Decode decode) {
 
 } // namespace
 
+std::chrono::milliseconds lead_deadline_of(mutation_kind kind) {
+  return conditional(kind) ? limits::lead_deadline : limits::blind_lead_deadline;
+}
+
 std::chrono::milliseconds deadline_of(const call& x) {
   if (auto lead = std::get_if<lead_call>(&x.what))
-    return conditional(lead->what.kind) ? limits::lead_deadline : limits::blind_lead_deadline;
+    return lead_deadline_of(lead->what.kind);
   return std::holds_alternative<service_call>(x.what) ? limits::lead_deadline
                                                       : limits::call_deadline;
 }
