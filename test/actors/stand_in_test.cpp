@@ -140,7 +140,7 @@ TEST_CASE("where fewer than W nodes are left a write fails and may have happened
   auto why = failure_of(w.set(w.fallback(1), "v"));
   CHECK(why.reason == errc::quorum_failed);
   CHECK_FALSE(why.unchanged);
-  CHECK(why.message == "1 of 3 replicas answered, 2 needed");
+  CHECK(why.message == "0 of 3 replicas answered, 2 needed");
 }
 
 TEST_CASE("a replica that dies while it is written is stood in for") {
