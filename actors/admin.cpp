@@ -80,13 +80,13 @@ json status_document(const status_survey& x) {
         waiting.push_back(m.name + " holds " + count.dump() + " hints for " + name);
     members.push_back({{"name", m.name},
                        {"zone", m.zone},
-                       {"state", up ? report["state"] : json{"down"}},
+                       {"state", up ? report["state"] : json("down")},
                        {"memcache", m.memcache_address},
                        {"cluster", m.cluster_address},
                        {"partitions", held[i]},
-                       {"keys", up ? report["keys"] : json{0}},
-                       {"bytes", up ? report["bytes"] : json{0}},
-                       {"hints", up ? report["hints"] : json{0}}});
+                       {"keys", up ? report["keys"] : json(0)},
+                       {"bytes", up ? report["bytes"] : json(0)},
+                       {"hints", up ? report["hints"] : json(0)}});
   }
   return {{"epoch", topo.epoch},
           {"settled", waiting.empty()},

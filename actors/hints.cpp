@@ -26,6 +26,7 @@ void end(pointer self) {
 /// Sends each hint of the lot to where it goes.
 void deliver(pointer self) {
   auto& st = self->state;
+  st.lot_epoch = st.pass->topo.epoch;
   std::map<member_index, call_list> calls;
   for (size_t i = 0; i < st.lot.size(); ++i) {
     auto& x = st.lot[i];
@@ -115,8 +116,9 @@ void on_answers(pointer self, answer_list& xs) {
     auto why = std::get_if<failed_answer>(&x.what);
     if (!why)
       ++st.lot[x.id >> 16].taken;
-    else if (why->reason == errc::peer_down || why->reason == errc::timed_out ||
-             why->reason == errc::overloaded)
+    else if ((why->reason == errc::peer_down || why->reason == errc::timed_out ||
+              why->reason == errc::overloaded) &&
+             st.lot_epoch == st.pass->topo.epoch)
       spare(st, static_cast<member_index>(x.id & 0xffff));
   }
   if (st.unanswered == 0)
@@ -130,7 +132,11 @@ hints_actor::behavior_type hints(pointer self, std::vector<vnode_actor> vnodes) 
   self->delayed_send(self, limits::hint_interval, tick_atom::value);
   return {
       [self](const view_ptr& view) {
-        self->state.view = view;
+        auto& st = self->state;
+        st.view = view;
+        // The peers of the view before may end.
+        if (st.pass)
+          st.pass = view;
         begin(self);
       },
       [self](answer_list& xs) { on_answers(self, xs); },

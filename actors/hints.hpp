@@ -41,6 +41,8 @@ struct hints_state {
   /// Where to go on at the vnode; nullopt: at its beginning.
   std::optional<hint_cursor> at;
   std::vector<delivery> lot;
+  /// Indices of members in the lot's calls are those of this epoch.
+  uint64_t lot_epoch = 0;
   size_t unanswered = 0;
 };
 
