@@ -3,6 +3,7 @@
 
 import json
 import signal
+import threading
 import time
 import unittest
 
@@ -59,6 +60,32 @@ class Hints(TestCase):
             # Each replica has what it is to have, by itself.
             total = sum(member["keys"] for member in status(live[0])["members"])
             self.assertEqual(total, 3 * len(keys))
+
+    def test_no_set_fails_while_nodes_are_killed(self):
+        with Nodes(self.directory, 5) as nodes:
+            await_status(nodes.nodes[0], lambda x: x["settled"])
+            live, answers, stop = [nodes.nodes[i].memcache for i in (0, 3, 4)], {}, threading.Event()
+
+            def write(port):
+                i = 0
+                while not stop.is_set():
+                    key = f"{port}-{i}"
+                    answers[key] = store(port, key, key)
+                    i += 1
+
+            writers = [threading.Thread(target=write, args=(port,)) for port in live]
+            for writer in writers:
+                writer.start()
+            for node in nodes.nodes[1:3]:
+                time.sleep(0.5)
+                node.stop(signal.SIGKILL)
+            time.sleep(1)
+            stop.set()
+            for writer in writers:
+                writer.join()
+            failed = {key: answer for key, answer in answers.items() if answer != "STORED\r\n"}
+            self.assertEqual(failed, {}, f"of {len(answers)}")
+            self.assertGreater(len(answers), 100)
 
 
 if __name__ == "__main__":

@@ -165,3 +165,40 @@ TEST_CASE("a set that W nodes can not take fails") {
   w.crash({0, 1, 2, 3});
   CHECK_FALSE(w.set(w.order[4], "v"));
 }
+
+TEST_CASE("while any two nodes are up a set is stored, and its value is there in the end") {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    INFO("seed " << seed);
+    world w{seed};
+    auto& random = w.cluster->random();
+    auto up = [&] {
+      std::vector<size_t> result;
+      for (size_t i = 0; i < 5; ++i)
+        if (w.cluster->is_up(i))
+          result.push_back(i);
+      return result;
+    };
+    std::string last;
+    for (int i = 0; i < 40; ++i) {
+      auto node = random() % 5;
+      if (random() % 2) {
+        // Nothing changes.
+      } else if (!w.cluster->is_up(node)) {
+        w.cluster->restart(node);
+        REQUIRE(w.cluster->run_until([&] { return w.cluster->connected(); }, 20s));
+      } else if (up().size() > 2) {
+        w.cluster->crash(node);
+        w.cluster->run_for(random() % 2 ? 0ms : 200ms);
+      }
+      auto live = up();
+      last = std::to_string(i);
+      REQUIRE(w.set(live[random() % live.size()], last));
+    }
+    for (size_t i = 0; i < 5; ++i)
+      if (!w.cluster->is_up(i))
+        w.cluster->restart(i);
+    w.settle();
+    for (size_t i = 0; i < 5; ++i)
+      CHECK(w.get(i) == last);
+  }
+}
