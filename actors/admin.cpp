@@ -18,7 +18,7 @@ std::string hex(uint64_t x) { return fmt::format("{:016x}", x); }
 
 // --- this node -----------------------------------------------------------------------------------
 
-/// What this node says of itself: {"keys","tombstones","bytes","hints","epoch"}.
+/// What this node says of itself: {"keys","tombstones","bytes","hints","hints_for","epoch"}.
 caf::result<std::string> report(pointer self) {
   auto promise = self->make_response_promise<std::string>();
   auto& st = self->state;
@@ -30,7 +30,10 @@ caf::result<std::string> report(pointer self) {
     out["keys"] = sum->second.keys;
     out["tombstones"] = sum->second.tombstones;
     out["bytes"] = sum->second.bytes;
-    out["hints"] = 0;
+    out["hints"] = sum->second.hints.count();
+    out["hints_for"] = json::object();
+    for (auto& [name, held] : sum->second.hints.held)
+      out["hints_for"][name] = held.count;
     out["state"] = sum->second.caught_up ? "up" : "recovering";
     out["epoch"] = self->state.context->epoch();
     promise.deliver(out.dump());
@@ -91,15 +94,18 @@ json status_document(const status_survey& x) {
     else if (report["epoch"] != topo.epoch)
       waiting.push_back(m.name + " has topology " + report["epoch"].dump() + " of " +
                         std::to_string(topo.epoch));
+    if (up)
+      for (auto& [name, count] : report["hints_for"].items())
+        waiting.push_back(m.name + " holds " + count.dump() + " hints for " + name);
     members.push_back({{"name", m.name},
                        {"zone", m.zone},
-                       {"state", up ? report["state"] : json{"down"}},
+                       {"state", up ? report["state"] : json("down")},
                        {"memcache", m.memcache_address},
                        {"cluster", m.cluster_address},
                        {"partitions", held[i]},
-                       {"keys", up ? report["keys"] : json{0}},
-                       {"bytes", up ? report["bytes"] : json{0}},
-                       {"hints", up ? report["hints"] : json{0}}});
+                       {"keys", up ? report["keys"] : json(0)},
+                       {"bytes", up ? report["bytes"] : json(0)},
+                       {"hints", up ? report["hints"] : json(0)}});
   }
   return {{"epoch", topo.epoch},
           {"settled", waiting.empty()},

@@ -1,95 +1,14 @@
-#include "actors/coordinator.hpp"
-
-#include <algorithm>
+#include "actors/coordinator_work.hpp"
 
 #include <caf/raise_error.hpp>
 
 namespace kai {
 
-namespace {
-
-using pointer = coordinator_actor::stateful_pointer<coordinator_state>;
-using operation = coordinator_state::operation;
-using stage = coordinator_state::stage;
-using call_tag = coordinator_state::call_tag;
-
-class batch_work {
-public:
-  explicit batch_work(pointer self) : self_(self), st_(self->state) {}
-
-  void begin(request_list& xs);
-  void on_answers(answer_list& xs);
-  void on_turn(uint32_t index);
-
-private:
-  void start(operation& op);
-  void start_read(operation& op);
-  void start_write(operation& op);
-  void lead(operation& op);
-  void apply(operation& op, record base, bool conditional);
-
-  void on_answer(operation& op, const call_tag& tag, answer& x);
-  void on_read_answer(operation& op, const call_tag& tag, answer& x);
-  void on_lead_answer(operation& op, answer& x);
-  void on_applied(operation& op, answer& x);
-  void on_store_answer(operation& op, const call_tag& tag, const answer& x);
-  void read_step(operation& op, const read_core::todo& todo);
-  void read_done(operation& op);
-  void rewrite(operation& op, timestamp above);
-
-  template <class Body>
-  void ask(operation& op, size_t place, member_index node, stage what, Body body) {
-    auto& target = node_of(node);
-    call x;
-    x.id = call_tag{index_of(op), op.round, static_cast<uint8_t>(place), what}.pack();
-    x.partition = op.partition;
-    x.key = op.key;
-    x.what = std::move(body);
-    target.pending.calls.push_back(std::move(x));
-    ++st_.outstanding;
-  }
-
-  template <class What>
-  void reply(operation& op, What what) {
-    op.replied = true;
-    end_turn(op);
-    --st_.unanswered;
-    st_.ready.responses.push_back({op.tag, std::move(what)});
-  }
-
-  void fail(operation& op, failed_answer why) {
-    ++st_.loop->count.failed_requests;
-    reply(op, std::move(why));
-  }
-
-  void end_turn(operation& op) {
-    if (std::exchange(op.has_turn, false))
-      st_.loop->end_turn(op.hash);
-  }
-
-  std::span<const member_index> places(const operation& op) const {
-    return st_.view->replica_places(op.partition);
-  }
-  uint32_t index_of(const operation& op) const {
-    return static_cast<uint32_t>(&op - st_.operations.data());
-  }
-  auto elapsed() const { return self_->home_system().clock().now() - st_.began; }
-  bool late(const operation& op) const {
-    return elapsed() >
-           (conditional(op.write->kind) ? limits::attempts_until : limits::blind_attempts_until);
-  }
-  coordinator_state::node_calls& node_of(member_index node);
-  void send_all();
-  void end();
-
-  pointer self_;
-  coordinator_state& st_;
-};
-
 void batch_work::begin(request_list& xs) {
   st_.view = st_.loop->view;
   st_.origin = caf::actor_cast<response_sink>(self_->current_sender());
   st_.forwarded = xs.forwarded;
+  st_.sent = xs.sent;
   st_.began = self_->home_system().clock().now();
   st_.unanswered = xs.requests.size();
   st_.operations.clear();
@@ -130,45 +49,6 @@ void batch_work::start_read(operation& op) {
     ask(op, i, nodes[i], stage::read, read_call{i != record_place});
 }
 
-/// Goes to the first live replica that was not tried; here, when that is this node.
-void batch_work::start_write(operation& op) {
-  end_turn(op);
-  auto nodes = places(op);
-  if (st_.forwarded) {
-    if (std::find(nodes.begin(), nodes.end(), st_.view->self) == nodes.end())
-      return fail(op, {errc::not_owner, true, "asked to lead a write of another node's key"});
-    return lead(op);
-  }
-  auto leader = std::find_if(nodes.begin(), nodes.end(), [&](member_index x) {
-    return st_.view->alive[x] && std::find(op.tried.begin(), op.tried.end(), x) == op.tried.end();
-  });
-  if (leader == nodes.end())
-    return fail(op,
-                {errc::quorum_failed, true, quorum_text(0, nodes.size(), st_.view->write_quorum)});
-  op.tried.push_back(*leader);
-  if (*leader == st_.view->self)
-    return lead(op);
-  ++st_.loop->count.forwarded;
-  ask(op, static_cast<size_t>(leader - nodes.begin()), *leader, stage::forward,
-      lead_call{*op.write});
-}
-
-void batch_work::lead(operation& op) {
-  ++st_.loop->count.led;
-  if (!conditional(op.write->kind))
-    return apply(op, {}, false);
-  if (op.has_turn)
-    return start_read(op);
-  auto turn = st_.loop->take_turn(op.hash, caf::actor_cast<coordinator_actor>(self_), index_of(op));
-  if (!turn)
-    return fail(op, {errc::overloaded, true, "too many writers of one key"});
-  op.has_turn = *turn;
-  if (op.has_turn)
-    start_read(op);
-  else
-    ++st_.outstanding;
-}
-
 void batch_work::on_turn(uint32_t index) {
   --st_.outstanding;
   auto& op = st_.operations[index];
@@ -178,14 +58,6 @@ void batch_work::on_turn(uint32_t index) {
   else
     start_read(op);
   send_all();
-}
-
-void batch_work::apply(operation& op, record base, bool conditional) {
-  op.read.reset();
-  auto nodes = places(op);
-  auto own = std::find(nodes.begin(), nodes.end(), st_.view->self);
-  ask(op, static_cast<size_t>(own - nodes.begin()), st_.view->self, stage::apply,
-      apply_call{*op.write, std::move(base), conditional});
 }
 
 void batch_work::on_answers(answer_list& xs) {
@@ -206,6 +78,7 @@ void batch_work::on_answer(operation& op, const call_tag& tag, answer& x) {
   case stage::forward: return on_lead_answer(op, x);
   case stage::apply: return on_applied(op, x);
   case stage::store: return on_store_answer(op, tag, x);
+  case stage::hint: return on_hint_answer(op, tag, x);
   }
 }
 
@@ -247,88 +120,12 @@ void batch_work::read_done(operation& op) {
   }
   if (!core.failed())
     return apply(op, core.result(), true);
-  // What cannot see the key's state does not act on it; only `delete` goes on, as `set` would
-  // (promise 3).
-  if (op.write->kind == mutation_kind::remove)
+  // What cannot see the key's state does not act on it; only `delete` goes on, as `set` would.
+  if (always_writable(op.write->kind))
     return apply(op, {}, false);
   auto why = core.failure();
   why.unchanged = true;
   fail(op, std::move(why));
-}
-
-void batch_work::on_lead_answer(operation& op, answer& x) {
-  if (auto y = std::get_if<lead_answer>(&x.what))
-    return reply(op, std::move(y->result));
-  auto why = std::get_if<failed_answer>(&x.what);
-  if (!why)
-    return fail(op, {errc::malformed, false, "the leader's answer was of another kind"});
-  if ((why->unchanged || repeatable(op.write->kind)) && !late(op) &&
-      why->reason != errc::quorum_failed) {
-    ++op.round;
-    return start_write(op);
-  }
-  fail(op, std::move(*why));
-}
-
-void batch_work::on_applied(operation& op, answer& x) {
-  auto y = std::get_if<applied_answer>(&x.what);
-  if (!y) {
-    auto why = std::get<failed_answer>(std::move(x.what));
-    // Replicas have it already, under the dot that was too low.
-    if (op.rewriting)
-      return fail(op, {why.reason, false, std::move(why.message)});
-    auto again =
-        why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op);
-    if (!again)
-      return why.unchanged && !st_.forwarded && !late(op) ? (++op.round, start_write(op))
-                                                          : fail(op, std::move(why));
-    ++st_.loop->count.contended;
-    ++op.round;
-    return lead(op);
-  }
-  if (std::exchange(op.rewriting, false))
-    op.result.cas = y->result.cas;
-  else
-    op.result = std::move(y->result);
-  if (y->value.empty())
-    return reply(op, std::move(op.result));
-  op.decided = std::move(y->value);
-  auto nodes = places(op);
-  op.stores.emplace(nodes.size(), st_.view->write_quorum);
-  auto done = false;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    if (nodes[i] == st_.view->self)
-      done = op.stores->on_stored(i) == write_core::verdict::done;
-    else
-      ask(op, i, nodes[i], stage::store, store_call{op.decided});
-  }
-  if (done)
-    reply(op, std::move(op.result));
-}
-
-void batch_work::on_store_answer(operation& op, const call_tag& tag, const answer& x) {
-  auto why = std::get_if<failed_answer>(&x.what);
-  auto stored = std::get_if<stored_answer>(&x.what);
-  if (stored && stored->shadowed_by != 0 && !op.replied)
-    return rewrite(op, stored->shadowed_by);
-  auto verdict = why ? op.stores->on_failure(tag.place, *why) : op.stores->on_stored(tag.place);
-  if (verdict == write_core::verdict::done)
-    reply(op, std::move(op.result));
-  else if (verdict == write_core::verdict::failed)
-    fail(op, op.stores->failure());
-}
-
-/// A replica has a version from another leader whose clock was ahead of this one's: an answer now
-/// would promise what no reader sees. The same once more, above that clock.
-void batch_work::rewrite(operation& op, timestamp above) {
-  st_.loop->context().clock.observe(above);
-  ++st_.loop->count.rewrites;
-  if (++op.round > limits::conditional_rounds_max)
-    return fail(op, {errc::contended, false, "other writers kept being ahead"});
-  op.rewriting = true;
-  auto own = std::find(places(op).begin(), places(op).end(), st_.view->self);
-  ask(op, static_cast<size_t>(own - places(op).begin()), st_.view->self, stage::apply,
-      apply_call{rewrite_of(*latest(op.decided)), {}, false});
 }
 
 coordinator_state::node_calls& batch_work::node_of(member_index node) {
@@ -371,9 +168,8 @@ void batch_work::end() {
   st_.loop->give_back(caf::actor_cast<coordinator_actor>(self_));
 }
 
-} // namespace
-
-coordinator_actor::behavior_type coordinator(pointer self, io_loop_ptr loop) {
+coordinator_actor::behavior_type
+coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop_ptr loop) {
   self->state.loop = std::move(loop);
   return {
       [self](request_list& xs) { batch_work{self}.begin(xs); },

@@ -7,6 +7,7 @@
 
 #include "actors/io_loop.hpp"
 #include "protocol/quorum.hpp"
+#include "protocol/routing.hpp"
 
 namespace kai {
 
@@ -23,7 +24,7 @@ struct coordinator_state {
   coordinator_state() = default;
 
   /// What a call was for; part of its tag.
-  enum class stage : uint8_t { read, write_back, forward, apply, store };
+  enum class stage : uint8_t { read, write_back, forward, apply, store, hint };
 
   /// A call's tag: which operation, in which round, which place of its preference list, and what
   /// for.
@@ -50,6 +51,8 @@ struct coordinator_state {
     std::optional<mutation> write;
     std::optional<read_core> read;
     std::optional<write_core> stores;
+    /// Who stands in for the replicas of `stores` that are down.
+    stand_ins fallbacks;
     /// What the leader decided, answered when W replicas took `decided`.
     outcome result;
     record decided;
@@ -63,6 +66,8 @@ struct coordinator_state {
     uint64_t hash = 0;
     /// Members that were asked to lead already.
     per_place<member_index> tried;
+    /// A replica that was asked to lead answered, if only with a refusal: then no stand-in leads.
+    bool refused = false;
   };
 
   /// One node this batch concerns.
@@ -77,6 +82,8 @@ struct coordinator_state {
   view_ptr view;
   response_sink origin;
   bool forwarded = false;
+  /// By the clock of the node that forwarded.
+  timestamp sent = 0;
   caf::actor_clock::time_point began;
   std::vector<operation> operations;
   std::vector<node_calls> nodes;

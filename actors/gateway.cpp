@@ -64,10 +64,14 @@ void serve(pointer self, const caf::strong_actor_ptr& to, uint64_t id, service_c
     refuse(self, to, id, errc::incompatible, "this version has no service " + what.service);
 }
 
-/// Whether the call names its key's partition, and this node holds that.
+/// Whether the call names its key's partition, and this node holds that or may stand in for who
+/// does.
 bool ours(const cluster_view& view, const call& x) {
+  auto for_stand_ins = std::holds_alternative<hint_call>(x.what) ||
+                       std::holds_alternative<lead_call>(x.what) ||
+                       std::holds_alternative<apply_call>(x.what);
   return x.partition == partition_of(key_hash(x.key.view()), view.topo.settings.partitions) &&
-         view.owns(view.self, x.partition);
+         (for_stand_ins || view.owns(view.self, x.partition));
 }
 
 /// As far as the clocks of the two nodes agree. This node may have been stopped, or the network,
@@ -95,6 +99,7 @@ void on_calls(pointer self, call_batch& batch) {
   for_vnodes.reserve(batch.calls.size());
   request_list to_lead;
   to_lead.forwarded = true;
+  to_lead.sent = batch.header.clock;
   for (auto& x : batch.calls) {
     if (auto service = std::get_if<service_call>(&x.what)) {
       serve(self, from, x.id, *service);

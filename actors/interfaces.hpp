@@ -1,6 +1,8 @@
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +49,8 @@ struct request_list {
   std::vector<request> requests;
   /// They were forwarded by another node: lead their writes here.
   bool forwarded = false;
+  /// When, by the clock of that node.
+  timestamp sent = 0;
 };
 
 struct response_list {
@@ -78,6 +82,53 @@ struct peer_status {
   bool up = false;
 };
 
+/// A record that a stand-in keeps for a member that was down.
+struct hint {
+  partition_id partition = 0;
+  blob key;
+  std::string target;
+  record value;
+};
+
+/// Where a pass over a vnode's hints is.
+struct hint_cursor {
+  partition_id partition = 0;
+  uint64_t hash = 0;
+};
+
+/// Asks a vnode for some of the hints that can be delivered under this view.
+struct hint_question {
+  view_ptr view;
+  hint_cursor from;
+  /// Looks at all hints, so that those that are too old go.
+  bool all = false;
+};
+
+struct hint_list {
+  std::vector<hint> hints;
+  /// Where to go on; nullopt: that was all.
+  std::optional<hint_cursor> next;
+};
+
+/// Hints for one member.
+struct hint_tally {
+  uint64_t count = 0;
+  uint64_t bytes = 0;
+  /// None was kept before.
+  timestamp oldest = 0;
+};
+
+struct hint_report {
+  /// By the member's name.
+  std::map<std::string, hint_tally> held;
+  uint64_t stored = 0;
+  uint64_t replayed = 0;
+  uint64_t dropped = 0;
+
+  uint64_t count() const;
+  hint_report& operator+=(const hint_report& x);
+};
+
 /// What a vnode's engine holds.
 struct vnode_report {
   uint64_t keys = 0;
@@ -88,6 +139,7 @@ struct vnode_report {
   uint64_t write_failures = 0;
   uint64_t siblings_dropped = 0;
   bool caught_up = true;
+  hint_report hints;
 
   vnode_report& operator+=(const vnode_report& x) {
     keys += x.keys;
@@ -98,6 +150,7 @@ struct vnode_report {
     write_failures += x.write_failures;
     siblings_dropped += x.siblings_dropped;
     caught_up = caught_up && x.caught_up;
+    hints += x.hints;
     return *this;
   }
 };
@@ -129,6 +182,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::answer_list)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::vnode_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::peer_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::vnode_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::hint_question)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::hint_list)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::view_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::credentials_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::topology)
@@ -167,6 +222,10 @@ using vnode_actor = caf::typed_actor<
     caf::reacts_to<tick_atom>,
     // stats, admin
     caf::replies_to<report_atom>::with<vnode_report>,
+    // hints
+    caf::replies_to<hint_question>::with<hint_list>,
+    // hints: these were taken by whom they were for
+    caf::reacts_to<hint_list>,
     // node: write everything and end
     caf::replies_to<stop_atom>::with<bool>>;
 
@@ -248,9 +307,23 @@ using local_gateway_actor = gateway_actor::extend<
     // node, once: whom it passes what is not about keys
     caf::reacts_to<start_atom, vnode_list, topology_actor, admin_actor>>;
 
+/// Brings hints to whom they are for.
+using hints_actor = caf::typed_actor<
+    // membership
+    caf::reacts_to<view_ptr>,
+    // peers
+    caf::reacts_to<answer_list>,
+    // itself: go on with the pass; and by timer, begin one
+    caf::reacts_to<turn_atom>, caf::reacts_to<tick_atom>>;
+
+/// Who wants to know who owns what and who is alive.
+using view_sink = caf::typed_actor<caf::reacts_to<view_ptr>>;
+
 using membership_actor = caf::typed_actor<
     // node, once: who gets each new view, beside the gateway
     caf::reacts_to<start_atom, topology_actor, admin_actor>,
+    // node: one more of them
+    caf::reacts_to<start_atom, view_sink>,
     // topology: what was decided
     caf::reacts_to<topology>,
     // peers

@@ -30,6 +30,8 @@ void publish(pointer self) {
   self->send(st.gateway, st.view);
   self->send(st.topology_keeper, st.view);
   self->send(st.admin, st.view);
+  for (auto& x : st.listeners)
+    self->send(x, st.view);
 }
 
 void start_peer(pointer self, const member& x) {
@@ -119,6 +121,11 @@ membership_actor::behavior_type membership(pointer self, io_loop_ptr loop,
       [self](start_atom, const topology_actor& topology, const admin_actor& admin) {
         self->state.topology_keeper = topology;
         self->state.admin = admin;
+      },
+      [self](start_atom, const view_sink& listener) {
+        self->state.listeners.push_back(listener);
+        if (self->state.view)
+          self->send(listener, self->state.view);
       },
       [self](topology& decided) { on_topology(self, decided); },
       [self](const peer_status& x) {

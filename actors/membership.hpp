@@ -29,6 +29,7 @@ struct membership_state {
   dialer_actor dialer;
   topology_actor topology_keeper;
   admin_actor admin;
+  std::vector<view_sink> listeners;
   topology current;
   std::map<std::string, entry> peers;
   /// Replaced ones, which end by themselves or with the node.

@@ -12,6 +12,7 @@
 #include "actors/admin.hpp"
 #include "actors/dialer.hpp"
 #include "actors/gateway.hpp"
+#include "actors/hints.hpp"
 #include "actors/membership.hpp"
 #include "actors/on_loop.hpp"
 #include "actors/stats.hpp"
@@ -135,15 +136,18 @@ caf::error node_core::open(std::string name, std::string memcache_address,
                           directory_ ? files_in(directory_) : files_in_memory(environment.files),
                           vnodes, dialer, membership, random());
   admin = system.spawn(kai::admin, context, vnodes);
+  hints = system.spawn(kai::hints, vnodes);
   stats = spawn_on_loop<stats_actor>(system, kai::stats, loop, vnodes, admin);
   must_live(context, gateway, "gateway");
   must_live(context, membership, "membership");
   must_live(context, topology, "topology");
   must_live(context, admin, "admin");
+  must_live(context, hints, "hints");
   must_live(context, stats, "stats");
   for (auto& x : vnodes)
     must_live(context, x, "vnode");
   caf::anon_send(membership, start_atom::value, topology, admin);
+  caf::anon_send(membership, start_atom::value, view_sink{hints});
   caf::anon_send(gateway, start_atom::value, vnodes, topology, admin);
   open_ = true;
   return caf::none;
@@ -255,6 +259,7 @@ void node_core::end_actors() {
   end(membership);
   end(topology);
   end(admin);
+  end(hints);
   end(stats);
   end(gateway);
   for (auto& x : vnodes)

@@ -94,6 +94,7 @@ public:
   membership_actor membership;
   topology_actor topology;
   admin_actor admin;
+  hints_actor hints;
   stats_actor stats;
 
 private:

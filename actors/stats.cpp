@@ -108,6 +108,10 @@ void add_cluster(stat_lines& out, io_loop& loop, const vnode_report& report) {
   out.add("kai_suspicions", x.suspicions);
   out.add("kai_call_batches", x.batches);
   out.add("kai_read_repairs", x.read_repairs);
+  out.add("kai_hints_held", report.hints.count());
+  out.add("kai_hints_stored", report.hints.stored);
+  out.add("kai_hints_replayed", report.hints.replayed);
+  out.add("kai_hints_dropped", report.hints.dropped);
   out.add("kai_siblings_seen", x.siblings_seen);
   out.add("kai_siblings_dropped", report.siblings_dropped);
   out.add("kai_items_too_large", x.too_large);

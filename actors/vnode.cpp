@@ -53,7 +53,9 @@ private:
   }
 
   answer_body carry_out(const call& x, apply_call& what) {
-    auto found = find_or_lost(x);
+    if (what.until != 0 && st_.context->wall_clock() > what.until)
+      return failed_answer{errc::timed_out, true, "the write came too late"};
+    auto found = what.stand_in ? record{} : find_or_lost(x);
     if (!found)
       return failed(found.error());
     auto current = *found;
@@ -83,13 +85,22 @@ private:
     overwrite(current, std::move(*decided.next));
     result.result.cas = cas_unique(current);
     result.value = current;
-    put(x, std::move(current), *found);
+    if (!what.stand_in)
+      put(x, std::move(current), *found);
     return result;
+  }
+
+  answer_body carry_out(const call& x, hint_call& what) {
+    depends_ = true;
+    auto now = st_.context->wall_clock();
+    hint kept{x.partition, x.key, std::move(what.target), std::move(what.value)};
+    if (auto err = st_.hints.keep(*st_.storage, std::move(kept), now))
+      return failed(err);
+    return stored_answer{};
   }
 
   answer_body carry_out(const call&, const lead_call&) { return misplaced(); }
   answer_body carry_out(const call&, const service_call&) { return misplaced(); }
-  answer_body carry_out(const call&, const hint_call&) { return misplaced(); }
   answer_body carry_out(const call&, const tree_call&) { return misplaced(); }
   answer_body carry_out(const call&, const leaf_call&) { return misplaced(); }
 
@@ -161,11 +172,13 @@ void run_all(pointer self) {
   for (auto& w : all)
     run.run(w);
   caf::error err;
-  if (!st.writes.empty()) {
+  if (!st.writes.empty() || st.hints.changed()) {
     write_batch batch;
     for (auto& [key, x] : st.writes)
       batch.put(x.partition, area::data, key, std::move(x.value), x.replaced);
+    st.hints.add_to(batch);
     err = st.storage->write(batch);
+    st.hints.written(!err);
     st.writes.clear();
   }
   for (auto& w : all) {
@@ -181,6 +194,11 @@ void run_all(pointer self) {
   }
 }
 
+void flush_later(pointer self) {
+  if (!std::exchange(self->state.flush_due, true))
+    self->send(self, flush_batch_atom::value);
+}
+
 vnode_report report(const vnode_state& st) {
   auto x = st.storage->stats();
   return {x.keys,
@@ -190,7 +208,8 @@ vnode_report report(const vnode_state& st) {
           x.evicted,
           st.write_failures,
           st.siblings_dropped,
-          st.caught_up()};
+          st.caught_up(),
+          st.hints.report()};
 }
 
 } // namespace
@@ -204,6 +223,9 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
   st.emptied = std::move(emptied);
   if (st.context->options.storage.engine == engine_kind::memory)
     st.clock_bound = UINT64_MAX;
+  hint_limits for_hints;
+  for_hints.age = limits::hint_age(st.context->options.storage.grace);
+  st.hints.use(for_hints);
   self->delayed_send(self, limits::flush_interval, tick_atom::value);
   return {
       [self](vnode_batch& batch) {
@@ -212,13 +234,14 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         // A write of LevelDB is worth gathering for, one in memory is not.
         if (st.context->options.storage.engine == engine_kind::memory)
           run_all(self);
-        else if (!std::exchange(st.flush_due, true))
-          self->send(self, flush_batch_atom::value);
+        else
+          flush_later(self);
       },
       [self](start_atom, uint32_t partitions) {
         auto& st = self->state;
         if (st.remake && partitions != st.context->options.cluster.partitions)
           st.storage = st.remake(st.context, partitions);
+        st.hints.count_from_start(partitions);
       },
       [self](flush_batch_atom) { run_all(self); },
       [self](tick_atom) {
@@ -227,8 +250,24 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         if (auto err = storage.flush())
           self->state.context->log.debug("flushing storage: {}", message_of(err));
         storage.count_some(limits::counted_per_tick);
+        self->state.hints.count_some(storage, limits::counted_per_tick);
       },
       [self](report_atom) { return report(self->state); },
+      [self](const hint_question& x) {
+        auto& st = self->state;
+        auto found = st.hints.find_some(*st.storage, x, st.context->wall_clock());
+        // What was too old.
+        if (st.hints.changed())
+          flush_later(self);
+        return found;
+      },
+      [self](hint_list& taken) {
+        auto& st = self->state;
+        for (auto& x : taken.hints)
+          st.hints.drop_taken(*st.storage, x);
+        if (st.hints.changed())
+          flush_later(self);
+      },
       [self](stop_atom) {
         run_all(self);
         if (auto err = self->state.storage->flush())

@@ -8,7 +8,7 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
-#include "actors/interfaces.hpp"
+#include "actors/hint_store.hpp"
 #include "actors/node_context.hpp"
 #include "storage/engine.hpp"
 
@@ -58,6 +58,8 @@ struct vnode_state {
   std::vector<work> waiting;
   bool flush_due = false;
   std::unordered_map<blob, pending_write, key_hasher> writes;
+  /// What it keeps for members that are down.
+  hint_store hints;
   uint64_t siblings_dropped = 0;
 
   /// False: what the engine does not have proves nothing.

@@ -94,6 +94,20 @@ inline constexpr size_t writers_waiting_max = 1024;
 /// Rounds of read-and-decide of one conditional write.
 inline constexpr int conditional_rounds_max = 8;
 
+/// Hints of one vnode: bytes for one member and for all, and how old one may get, which is before a
+/// delete mark that it knows nothing of may go. What is refused or dropped, sync brings.
+inline constexpr uint64_t hint_target_bytes_max = 64 * 1024 * 1024;
+inline constexpr uint64_t hint_bytes_max = 256 * 1024 * 1024;
+constexpr std::chrono::nanoseconds hint_age(std::chrono::nanoseconds grace) {
+  return grace / 4 * 3;
+}
+
+/// Hints that are on their way to their members at once, their bytes, and how many a vnode looks at
+/// to find them.
+inline constexpr size_t hints_in_flight_max = 128;
+inline constexpr size_t hint_bytes_in_flight_max = 256 * 1024;
+inline constexpr size_t hints_looked_at_max = 1024;
+
 // --- the node itself -----------------------------------------------------------------------------
 
 /// Bytes of the configuration file.
@@ -123,7 +137,10 @@ inline constexpr std::chrono::hours admin_timeout_max{24};
 /// leader ends within `lead_deadline` (read, write back, decide, store), or
 /// `blind_lead_deadline` where it does not read first (decide, store). That is what the coordinator
 /// that forwarded to it waits. No new attempt starts later than `attempts_until`, or
-/// `blind_attempts_until`, after the request came.
+/// `blind_attempts_until`, after the request came. A replica that turns out to be down while it is
+/// written makes the chain longer by a call to its stand-in: that is made only while its answer can
+/// come before `request_deadline`, or before the forwarding coordinator stops waiting.
+inline constexpr std::chrono::milliseconds request_deadline{1950};
 inline constexpr std::chrono::milliseconds call_deadline{400};
 inline constexpr std::chrono::milliseconds lead_deadline{1700};
 inline constexpr std::chrono::milliseconds blind_lead_deadline{850};
@@ -137,6 +154,13 @@ inline constexpr std::chrono::milliseconds service_deadline{1500};
 /// hear of it before its clock gets there.
 inline constexpr std::chrono::milliseconds flush_lead{30};
 inline constexpr std::chrono::milliseconds flush_lead_alone{2};
+
+/// The wait between two lots of hints on their way; how often a node looks whether there are hints
+/// to deliver, when no member came back; and every how many such looks go over all hints, for those
+/// that are too old.
+inline constexpr std::chrono::milliseconds hint_pause{20};
+inline constexpr std::chrono::milliseconds hint_interval{2000};
+inline constexpr unsigned hint_expiry_every = 30;
 
 /// How long a conditional write waits for its turn at its key.
 inline constexpr std::chrono::milliseconds turn_wait_max{500};

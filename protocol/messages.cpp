@@ -232,9 +232,13 @@ caf::error load(caf::deserializer& source, T& x, Decode decode) {
 
 } // namespace
 
+std::chrono::milliseconds lead_deadline_of(mutation_kind kind) {
+  return conditional(kind) ? limits::lead_deadline : limits::blind_lead_deadline;
+}
+
 std::chrono::milliseconds deadline_of(const call& x) {
   if (auto lead = std::get_if<lead_call>(&x.what))
-    return conditional(lead->what.kind) ? limits::lead_deadline : limits::blind_lead_deadline;
+    return lead_deadline_of(lead->what.kind);
   if (auto service = std::get_if<service_call>(&x.what))
     return service->service == "ping" ? limits::ping_deadline : limits::lead_deadline;
   return limits::call_deadline;

@@ -38,6 +38,12 @@ struct apply_call {
   mutation what;
   record base;
   bool conditional = false;
+  /// The node is no replica of the key: it makes the version, with nothing to cover, and stores
+  /// nothing. What it then keeps are hints like every stand-in's.
+  bool stand_in = false;
+  /// Refused when the node's wall clock is past it: by then the write may have been done elsewhere,
+  /// and newer ones may have followed, above which a dot made now would lie. 0: any time.
+  timestamp until = 0;
 };
 
 /// A request to one of the node's own services, "topology" for example. Answered with text_answer.
@@ -79,6 +85,9 @@ struct call {
 /// that after it was sent must not carry it out: the coordinator may have had it done elsewhere,
 /// and newer writes may have followed.
 std::chrono::milliseconds deadline_of(const call& x);
+
+/// The same for the lead_call of such a write.
+std::chrono::milliseconds lead_deadline_of(mutation_kind kind);
 
 /// Answers to read_call. `caught_up` false: the node is no replica of the key, or is recovering;
 /// what it has is to be merged, but does not count towards R.

@@ -185,6 +185,10 @@ bool repeatable(mutation_kind kind) {
   return kind == mutation_kind::set || kind == mutation_kind::remove;
 }
 
+bool always_writable(mutation_kind kind) {
+  return kind == mutation_kind::set || kind == mutation_kind::remove;
+}
+
 bool outcome::changes() const {
   switch (kind) {
   case outcome_kind::stored:

@@ -46,6 +46,10 @@ bool conditional(mutation_kind kind);
 /// next replica when a leader fails without an answer.
 bool repeatable(mutation_kind kind);
 
+/// Whether it goes on where the key's state can not be seen: `set`, and `remove`, which then says
+/// "deleted" either way. They succeed while any W nodes can be reached.
+bool always_writable(mutation_kind kind);
+
 enum class outcome_kind : uint8_t {
   stored = 1,
   not_stored,

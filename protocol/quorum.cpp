@@ -160,7 +160,8 @@ write_core::verdict write_core::on_hint(size_t place) {
   return next();
 }
 
-write_core::verdict write_core::on_replica_down(size_t place, bool stand_in) {
+write_core::verdict write_core::on_replica_down(size_t place, bool stand_in, bool unchanged) {
+  failures_unchanged_ = failures_unchanged_ && unchanged;
   places_[place] = stand_in ? place_state::waiting_for_stand_in : place_state::failed;
   return next();
 }

@@ -102,7 +102,8 @@ public:
   /// A stand-in keeps it for the place's replica, which is down.
   verdict on_hint(size_t place);
   /// The place's replica will not answer; `stand_in`: another node was asked to keep a hint.
-  verdict on_replica_down(size_t place, bool stand_in);
+  /// `unchanged`: it certainly has not stored.
+  verdict on_replica_down(size_t place, bool stand_in, bool unchanged = true);
   /// Neither the replica nor a stand-in took it.
   verdict on_failure(size_t place, const failed_answer& x);
 

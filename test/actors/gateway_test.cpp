@@ -103,6 +103,27 @@ TEST_CASE("a call for a partition of others is refused and did nothing") {
   CHECK(failure_in(ask_gateway(c, 1, beyond)).reason == errc::not_owner);
 }
 
+TEST_CASE("a stand-in takes hints and leads what need not see the key") {
+  local_cluster c{3, {1, 1, 1, 8}};
+  auto key = c.key_led_by(1);
+  record x;
+  version v;
+  v.written = v.value_written = {77, c.wall_now()};
+  overwrite(x, v);
+  CHECK(std::holds_alternative<stored_answer>(
+      ask_gateway(c, 0, some_call(c, key, hint_call{"n1", x})).what));
+  auto elsewhere = some_call(c, key, hint_call{"n1", x});
+  elsewhere.partition = (elsewhere.partition + 1) % 8;
+  CHECK(failure_in(ask_gateway(c, 0, elsewhere)).reason == errc::not_owner);
+  mutation what;
+  CHECK(std::holds_alternative<lead_answer>(
+      ask_gateway(c, 0, some_call(c, key, lead_call{what})).what));
+  what.kind = mutation_kind::add;
+  auto why = failure_in(ask_gateway(c, 0, some_call(c, key, lead_call{what})));
+  CHECK(why.reason == errc::not_owner);
+  CHECK(why.unchanged);
+}
+
 TEST_CASE("a node that is no member yet refuses calls and questions") {
   local_cluster c{1};
   c.add_node({"127.0.0.1:7000"});

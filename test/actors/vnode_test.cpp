@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "actors/cluster_view.hpp"
 #include "actors/on_loop.hpp"
 #include "protocol/limits.hpp"
 #include "storage/make_engine.hpp"
@@ -248,6 +249,69 @@ TEST_CASE("a damaged bound of the clock is an error, a missing one is not") {
   CHECK_FALSE(restore_clock(storage, clock));
   REQUIRE_FALSE(storage.write_meta("clock-bound", "short"));
   CHECK(restore_clock(storage, clock) == errc::damaged);
+}
+
+TEST_CASE("a stand-in that leads makes a version and stores nothing") {
+  vnode_world w;
+  auto old = applied(w.one(apply(mutation_kind::set, "old"))).value;
+  auto what = apply(mutation_kind::set, "new");
+  what.stand_in = true;
+  auto x = applied(w.one(what));
+  CHECK(x.result.kind == outcome_kind::stored);
+  CHECK(x.value.versions.at(0).written.clock > old.versions.at(0).written.clock);
+  CHECK(x.value.seen.size() == 1);
+  CHECK(w.held() == old);
+}
+
+TEST_CASE("a decision that comes too late is not made") {
+  vnode_world w;
+  auto what = apply(mutation_kind::set, "v");
+  what.until = w.wall_now();
+  CHECK(applied(w.one(what)).result.kind == outcome_kind::stored);
+  w.advance(std::chrono::milliseconds{1});
+  auto late = w.one(what);
+  CHECK(failure_in(late).reason == errc::timed_out);
+  CHECK(failure_in(late).unchanged);
+}
+
+TEST_CASE("hints are written with everything else, found, and gone when they are taken") {
+  vnode_world w;
+  auto x = by_another_node(w.wall_now(), "kept");
+  auto got = w.carry_out({hint_call{"n7", x}, apply(mutation_kind::set, "v"), hint_call{"n8", x}});
+  CHECK(w.storage->writes == 1);
+  for (size_t i : {0, 2})
+    CHECK(std::holds_alternative<stored_answer>(got[i].what));
+  auto report = w.ask<vnode_report>(w.vnode, report_atom::value);
+  REQUIRE(report);
+  CHECK(report->keys == 1);
+  CHECK(report->hints.count() == 2);
+  CHECK(report->hints.held.at("n7").oldest == w.wall_now());
+  topology topo = found(1, {1, 1, 1, 1}, {});
+  topo.members[0].name = "n7";
+  topo.replicas = {{0}};
+  auto view = std::make_shared<cluster_view>(topo, member_index{0});
+  view->alive[0] = true;
+  auto list = w.ask<hint_list>(w.vnode, hint_question{view, {}, false});
+  REQUIRE(list);
+  CHECK_FALSE(list->next);
+  // n8 is no member: its hint goes to the replica there is.
+  REQUIRE(list->hints.size() == 2);
+  CHECK(list->hints[0].key.view() == "k");
+  CHECK(list->hints[0].value == x);
+  w.self->send(w.vnode, *list);
+  w.run();
+  CHECK(w.storage->writes == 2);
+  report = w.ask<vnode_report>(w.vnode, report_atom::value);
+  CHECK(report->hints.count() == 0);
+  CHECK(report->hints.replayed == 2);
+}
+
+TEST_CASE("a hint that the engine can not write is refused and in no count") {
+  vnode_world w;
+  w.storage->write_error = failure(errc::storage_failed, "the disk is full");
+  auto got = w.one(hint_call{"n7", by_another_node(w.wall_now(), "kept")});
+  CHECK(failure_in(got).reason == errc::storage_failed);
+  CHECK(w.ask<vnode_report>(w.vnode, report_atom::value)->hints.count() == 0);
 }
 
 TEST_CASE("a store merges, and one that brings nothing new writes nothing") {

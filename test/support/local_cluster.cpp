@@ -61,7 +61,12 @@ node_core& local_cluster::add_node(std::vector<std::string> seeds) {
   x.core->context->log.set_level(log_level::error);
   if (x.core->open("n" + std::to_string(i), "127.0.0.1:1", address_of(i)))
     throw std::runtime_error("a node of the test's cluster can not be opened");
-  x.gateway = sys.spawn([this, i](caf::event_based_actor* self) -> caf::behavior {
+  connect(i);
+  return *x.core;
+}
+
+void local_cluster::connect(size_t i) {
+  at(i).gateway = sys.spawn([this, i](caf::event_based_actor* self) -> caf::behavior {
     auto inner = core(i).gateway;
     self->monitor(inner);
     self->set_down_handler([self](caf::down_msg& dm) { self->quit(dm.reason); });
@@ -76,7 +81,11 @@ node_core& local_cluster::add_node(std::vector<std::string> seeds) {
         },
     };
   });
-  return *x.core;
+}
+
+void local_cluster::disconnect(size_t i) {
+  caf::anon_send_exit(std::exchange(at(i).gateway, nullptr), caf::exit_reason::kill);
+  run();
 }
 
 caf::expected<bool> local_cluster::start(size_t i, caf::timespan within) {
@@ -90,11 +99,11 @@ caf::expected<bool> local_cluster::start(size_t i, caf::timespan within) {
 
 void local_cluster::kill(size_t i) {
   auto& x = at(i);
-  if (x.gateway) {
+  if (x.alive)
     core(i).kill();
-    caf::anon_send_exit(x.gateway, caf::exit_reason::kill);
-  }
-  x.gateway = nullptr;
+  x.alive = false;
+  if (x.gateway)
+    disconnect(i);
 }
 
 std::map<uint64_t, response> local_cluster::serve(size_t i, std::vector<request> requests) {

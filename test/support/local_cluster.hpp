@@ -20,6 +20,8 @@ public:
 
   struct node {
     std::unique_ptr<node_core> core;
+    bool alive = true;
+    /// Null: nobody reaches it.
     caf::actor gateway;
     gate swallow;
     std::vector<response> responses;
@@ -39,6 +41,10 @@ public:
   caf::expected<bool> start(size_t i, caf::timespan within = std::chrono::seconds{3});
   /// As a crash.
   void kill(size_t i);
+  /// The connections of the others to node `i` close, and none can be opened until `connect`; it
+  /// still reaches them.
+  void disconnect(size_t i);
+  void connect(size_t i);
 
   /// Runs requests of a client at node `i`, for at most 2.5 s; responses by tag.
   std::map<uint64_t, response> serve(size_t i, std::vector<request> requests);

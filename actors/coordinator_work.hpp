@@ -1,0 +1,104 @@
+#pragma once
+
+#include <algorithm>
+
+#include "actors/coordinator.hpp"
+
+namespace kai {
+
+/// The work of a coordinator on its batch, one object per message: reads, answers and sending are
+/// in coordinator.cpp, writes in coordinator_writes.cpp.
+class batch_work {
+public:
+  using pointer = coordinator_actor::stateful_pointer<coordinator_state>;
+  using operation = coordinator_state::operation;
+  using stage = coordinator_state::stage;
+  using call_tag = coordinator_state::call_tag;
+
+  explicit batch_work(pointer self) : self_(self), st_(self->state) {}
+
+  void begin(request_list& xs);
+  void on_answers(answer_list& xs);
+  void on_turn(uint32_t index);
+
+private:
+  void start(operation& op);
+  void start_read(operation& op);
+  void start_write(operation& op);
+  void lead(operation& op);
+  void apply(operation& op, record base, bool conditional);
+  void ask_own_vnode(operation& op, mutation what, record base, bool conditional);
+  void spread(operation& op);
+  void stand_in(operation& op, size_t place, bool unchanged);
+
+  void on_answer(operation& op, const call_tag& tag, answer& x);
+  void on_read_answer(operation& op, const call_tag& tag, answer& x);
+  void on_lead_answer(operation& op, answer& x);
+  void try_next_leader(operation& op, failed_answer why);
+  void on_applied(operation& op, answer& x);
+  void on_store_answer(operation& op, const call_tag& tag, const answer& x);
+  void on_hint_answer(operation& op, const call_tag& tag, const answer& x);
+  void settle(operation& op, write_core::verdict x);
+  void read_step(operation& op, const read_core::todo& todo);
+  void read_done(operation& op);
+  void rewrite(operation& op, timestamp above);
+
+  template <class Body>
+  void ask(operation& op, size_t place, member_index node, stage what, Body body) {
+    auto& target = node_of(node);
+    call x;
+    x.id = call_tag{index_of(op), op.round, static_cast<uint8_t>(place), what}.pack();
+    x.partition = op.partition;
+    x.key = op.key;
+    x.what = std::move(body);
+    target.pending.calls.push_back(std::move(x));
+    ++st_.outstanding;
+  }
+
+  template <class What>
+  void reply(operation& op, What what) {
+    op.replied = true;
+    end_turn(op);
+    --st_.unanswered;
+    st_.ready.responses.push_back({op.tag, std::move(what)});
+  }
+
+  void fail(operation& op, failed_answer why) {
+    ++st_.loop->count.failed_requests;
+    reply(op, std::move(why));
+  }
+
+  void end_turn(operation& op) {
+    if (std::exchange(op.has_turn, false))
+      st_.loop->end_turn(op.hash);
+  }
+
+  std::span<const member_index> places(const operation& op) const {
+    return st_.view->replica_places(op.partition);
+  }
+  bool is_replica(const operation& op) const {
+    return st_.view->owns(st_.view->self, op.partition);
+  }
+  uint32_t index_of(const operation& op) const {
+    return static_cast<uint32_t>(&op - st_.operations.data());
+  }
+  auto elapsed() const { return self_->home_system().clock().now() - st_.began; }
+  bool late(const operation& op) const {
+    return elapsed() >
+           (conditional(op.write->kind) ? limits::attempts_until : limits::blind_attempts_until);
+  }
+  /// Whether one more call can be answered before nobody waits for this operation any more.
+  bool time_for_call(const operation& op) const {
+    auto patience = !st_.forwarded ? limits::request_deadline : lead_deadline_of(op.write->kind);
+    return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
+  }
+  timestamp apply_until(const operation& op) const;
+  coordinator_state::node_calls& node_of(member_index node);
+  void send_all();
+  void end();
+
+  pointer self_;
+  coordinator_state& st_;
+};
+
+} // namespace kai

@@ -1,0 +1,173 @@
+#include "actors/coordinator_work.hpp"
+
+namespace kai {
+
+/// Goes to the first live replica that was not tried, or, where there is none and the write can do
+/// without, to the first live stand-in; here, when that is this node.
+void batch_work::start_write(operation& op) {
+  end_turn(op);
+  auto blindly = always_writable(op.write->kind);
+  if (st_.forwarded) {
+    if (!blindly && !is_replica(op))
+      return fail(op, {errc::not_owner, true, "asked to lead a write of another node's key"});
+    return lead(op);
+  }
+  auto& view = *st_.view;
+  auto among = blindly && !op.refused ? view.preference(op.partition) : places(op);
+  auto leader = choose_leader(among, view.alive, op.tried);
+  if (!leader)
+    return fail(op, {errc::quorum_failed, true, quorum_text(0, view.replicas, view.write_quorum)});
+  op.tried.push_back(*leader);
+  if (*leader == view.self)
+    return lead(op);
+  ++st_.loop->count.forwarded;
+  ask(op, 0, *leader, stage::forward, lead_call{*op.write});
+}
+
+void batch_work::lead(operation& op) {
+  ++st_.loop->count.led;
+  if (!conditional(op.write->kind))
+    return apply(op, {}, false);
+  if (op.has_turn)
+    return start_read(op);
+  auto turn = st_.loop->take_turn(op.hash, caf::actor_cast<coordinator_actor>(self_), index_of(op));
+  if (!turn)
+    return fail(op, {errc::overloaded, true, "too many writers of one key"});
+  op.has_turn = *turn;
+  if (op.has_turn)
+    start_read(op);
+  else
+    ++st_.outstanding;
+}
+
+void batch_work::apply(operation& op, record base, bool conditional) {
+  op.read.reset();
+  ask_own_vnode(op, *op.write, std::move(base), conditional);
+}
+
+void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
+  ask(op, 0, st_.view->self, stage::apply,
+      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), apply_until(op)});
+}
+
+/// When whoever waits for the decision gives it up, and may have the write done elsewhere.
+timestamp batch_work::apply_until(const operation& op) const {
+  auto in = [](std::chrono::microseconds x) { return static_cast<timestamp>(x.count()); };
+  auto own = st_.loop->context().wall_clock() + in(limits::call_deadline);
+  return st_.forwarded ? std::min(own, st_.sent + in(lead_deadline_of(op.write->kind))) : own;
+}
+
+void batch_work::on_lead_answer(operation& op, answer& x) {
+  if (auto y = std::get_if<lead_answer>(&x.what))
+    return reply(op, std::move(y->result));
+  auto why = std::get_if<failed_answer>(&x.what);
+  if (!why)
+    return fail(op, {errc::malformed, false, "the leader's answer was of another kind"});
+  if (why->reason != errc::quorum_failed)
+    return try_next_leader(op, std::move(*why));
+  fail(op, std::move(*why));
+}
+
+/// What certainly did not happen, or may happen twice, is done again by the next one.
+void batch_work::try_next_leader(operation& op, failed_answer why) {
+  if ((!why.unchanged && !repeatable(op.write->kind)) || late(op))
+    return fail(op, std::move(why));
+  op.refused = op.refused || (why.reason != errc::peer_down && why.reason != errc::timed_out);
+  ++op.round;
+  start_write(op);
+}
+
+void batch_work::on_applied(operation& op, answer& x) {
+  auto y = std::get_if<applied_answer>(&x.what);
+  if (!y) {
+    auto why = std::get<failed_answer>(std::move(x.what));
+    // Replicas have it already, under the dot that was too low.
+    if (op.rewriting)
+      return fail(op, {why.reason, false, std::move(why.message)});
+    auto again =
+        why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op);
+    if (!again)
+      return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
+    ++st_.loop->count.contended;
+    ++op.round;
+    return lead(op);
+  }
+  if (std::exchange(op.rewriting, false))
+    op.result.cas = y->result.cas;
+  else
+    op.result = std::move(y->result);
+  if (y->value.empty())
+    return reply(op, std::move(op.result));
+  op.decided = std::move(y->value);
+  spread(op);
+}
+
+/// Brings what was decided to all replicas, or to those who stand in for them.
+void batch_work::spread(operation& op) {
+  auto nodes = places(op);
+  op.stores.emplace(nodes.size(), st_.view->write_quorum);
+  op.fallbacks = {};
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (nodes[i] == st_.view->self)
+      settle(op, op.stores->on_stored(i));
+    else if (st_.view->alive[nodes[i]])
+      ask(op, i, nodes[i], stage::store, store_call{op.decided});
+    else
+      stand_in(op, i, true);
+  }
+}
+
+/// The replica of the place is down: the next stand-in keeps a hint for it. `unchanged`: the
+/// replica has certainly not stored it. Where there is none, sync will bring it.
+void batch_work::stand_in(operation& op, size_t place, bool unchanged) {
+  auto& view = *st_.view;
+  std::optional<member_index> node;
+  if (op.replied || time_for_call(op))
+    node = op.fallbacks.next(view.preference(op.partition), view.replicas, view.alive);
+  settle(op, op.stores->on_replica_down(place, node.has_value(), unchanged));
+  if (node)
+    ask(op, place, *node, stage::hint,
+        hint_call{view.topo.members[places(op)[place]].name, op.decided});
+}
+
+void batch_work::on_store_answer(operation& op, const call_tag& tag, const answer& x) {
+  if (auto why = std::get_if<failed_answer>(&x.what)) {
+    if (why->reason == errc::peer_down)
+      return stand_in(op, tag.place, why->unchanged);
+    return settle(op, op.stores->on_failure(tag.place, *why));
+  }
+  auto stored = std::get_if<stored_answer>(&x.what);
+  if (stored && stored->shadowed_by != 0 && !op.replied)
+    return rewrite(op, stored->shadowed_by);
+  settle(op, op.stores->on_stored(tag.place));
+}
+
+void batch_work::on_hint_answer(operation& op, const call_tag& tag, const answer& x) {
+  auto why = std::get_if<failed_answer>(&x.what);
+  if (!why)
+    settle(op, op.stores->on_hint(tag.place));
+  else if (why->reason == errc::peer_down)
+    stand_in(op, tag.place, why->unchanged);
+  else
+    settle(op, op.stores->on_failure(tag.place, *why));
+}
+
+void batch_work::settle(operation& op, write_core::verdict x) {
+  if (x == write_core::verdict::done)
+    reply(op, std::move(op.result));
+  else if (x == write_core::verdict::failed)
+    fail(op, op.stores->failure());
+}
+
+/// A replica has a version from another leader whose clock was ahead of this one's: an answer now
+/// would promise what no reader sees. The same once more, above that clock.
+void batch_work::rewrite(operation& op, timestamp above) {
+  st_.loop->context().clock.observe(above);
+  ++st_.loop->count.rewrites;
+  if (++op.round > limits::conditional_rounds_max)
+    return fail(op, {errc::contended, false, "other writers kept being ahead"});
+  op.rewriting = true;
+  ask_own_vnode(op, rewrite_of(*latest(op.decided)), {}, false);
+}
+
+} // namespace kai

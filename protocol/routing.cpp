@@ -1,0 +1,43 @@
+#include "protocol/routing.hpp"
+
+#include <algorithm>
+
+namespace kai {
+
+std::optional<member_index> choose_leader(std::span<const member_index> preference,
+                                          const std::vector<bool>& alive,
+                                          const per_place<member_index>& tried) {
+  if (tried.size() == tried.capacity())
+    return std::nullopt;
+  for (auto x : preference)
+    if (alive[x] && std::find(tried.begin(), tried.end(), x) == tried.end())
+      return x;
+  return std::nullopt;
+}
+
+std::optional<member_index> stand_ins::next(std::span<const member_index> preference,
+                                            size_t replicas, const std::vector<bool>& alive) {
+  while (replicas + passed_ < preference.size())
+    if (auto x = preference[replicas + passed_++]; alive[x])
+      return x;
+  return std::nullopt;
+}
+
+hint_route route_hint(std::optional<member_index> target, std::span<const member_index> replicas,
+                      const std::vector<bool>& alive, size_t write_quorum) {
+  hint_route result;
+  if (target && std::find(replicas.begin(), replicas.end(), *target) != replicas.end()) {
+    if (alive[*target])
+      result = {{*target}, 1};
+    return result;
+  }
+  for (auto x : replicas)
+    if (alive[x])
+      result.to.push_back(x);
+  if (result.to.size() < write_quorum)
+    return {};
+  result.needed = write_quorum;
+  return result;
+}
+
+} // namespace kai

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "protocol/quorum.hpp"
+#include "protocol/topology.hpp"
+
+/// Who does whose work while members are down. Everything here chooses from a key's order of
+/// preference (topology::preference: the replicas, then the fallbacks) and from who is alive.
+namespace kai {
+
+/// The member that leads a write: the first live replica that was not `tried`. A write that is
+/// `always_writable` goes to a fallback where no replica is left; `preference` holds all members
+/// then, and only the replicas else. nullopt: nobody is left.
+std::optional<member_index> choose_leader(std::span<const member_index> preference,
+                                          const std::vector<bool>& alive,
+                                          const per_place<member_index>& tried);
+
+/// The members that stand in for the replicas of one write that are down: the live fallbacks in
+/// their order, each once, for a write needs W different nodes.
+class stand_ins {
+public:
+  /// nullopt: there is none left.
+  std::optional<member_index> next(std::span<const member_index> preference, size_t replicas,
+                                   const std::vector<bool>& alive);
+
+private:
+  uint16_t passed_ = 0;
+};
+
+/// Where a hint goes now.
+struct hint_route {
+  /// Empty: it waits.
+  per_place<member_index> to;
+  /// So many of them have to take it before it is dropped.
+  size_t needed = 0;
+};
+
+/// A hint goes to the replica that it is for, once that is alive. Where that is no replica of the
+/// partition any more, or no member, it may still be one of the W copies that were promised: W of
+/// the replicas there are now take it, and sync does the rest.
+hint_route route_hint(std::optional<member_index> target, std::span<const member_index> replicas,
+                      const std::vector<bool>& alive, size_t write_quorum);
+
+} // namespace kai

@@ -1,0 +1,101 @@
+#include "protocol/routing.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace kai;
+
+namespace {
+
+using members = std::vector<member_index>;
+
+/// Members 0 to 4; the key's replicas are 3, 0 and 4, and its fallbacks 1 and 2.
+const members order{3, 0, 4, 1, 2};
+const members replicas{3, 0, 4};
+
+std::vector<bool> all_but(const members& dead) {
+  std::vector<bool> result(5, true);
+  for (auto x : dead)
+    result[x] = false;
+  return result;
+}
+
+} // namespace
+
+TEST_CASE("the first live member in the order of preference leads") {
+  struct row {
+    members among, dead;
+    per_place<member_index> tried;
+    std::optional<member_index> leader;
+  };
+  const row table[] = {
+      {order, {}, {}, 3},
+      {order, {3}, {}, 0},
+      {order, {}, {3}, 0},
+      {order, {3}, {0}, 4},
+      {order, {3, 0, 4}, {}, 1},
+      {order, {3, 4}, {0}, 1},
+      {order, {3, 0, 4, 1}, {}, 2},
+      {order, {0, 1, 2, 3, 4}, {}, std::nullopt},
+      {order, {3, 0, 4}, {1, 2}, std::nullopt},
+      // Without the fallbacks, as for a write that must see the key.
+      {replicas, {3, 0}, {}, 4},
+      {replicas, {3, 0, 4}, {}, std::nullopt},
+      {replicas, {3}, {0, 4}, std::nullopt},
+  };
+  for (auto& x : table)
+    CHECK(choose_leader(x.among, all_but(x.dead), x.tried) == x.leader);
+}
+
+TEST_CASE("as many leaders are tried as there can be replicas") {
+  members many(limits::replicas_max + 1);
+  for (size_t i = 0; i < many.size(); ++i)
+    many[i] = static_cast<member_index>(i);
+  std::vector<bool> alive(many.size(), true);
+  per_place<member_index> tried;
+  while (auto x = choose_leader(many, alive, tried))
+    tried.push_back(*x);
+  CHECK(tried.size() == limits::replicas_max);
+}
+
+TEST_CASE("each live fallback stands in once, in ring order") {
+  struct row {
+    members dead, expected;
+  };
+  const row table[] = {{{}, {1, 2}}, {{3, 0}, {1, 2}}, {{1}, {2}}, {{2}, {1}}, {{1, 2}, {}}};
+  for (auto& x : table) {
+    stand_ins fallbacks;
+    members got;
+    while (auto next = fallbacks.next(order, 3, all_but(x.dead)))
+      got.push_back(*next);
+    CHECK(got == x.expected);
+    CHECK_FALSE(fallbacks.next(order, 3, all_but(x.dead)));
+  }
+  stand_ins nobody;
+  CHECK_FALSE(nobody.next(order, 5, all_but({})));
+}
+
+TEST_CASE("a hint goes to its replica, or to W of those that took its place") {
+  struct row {
+    std::optional<member_index> target;
+    members dead;
+    members to;
+    size_t needed;
+  };
+  const row table[] = {
+      // For a replica: it waits for that one, whoever else is there.
+      {0, {}, {0}, 1},
+      {0, {3, 4}, {0}, 1},
+      {0, {0}, {}, 0},
+      // For a member that is no replica any more, dead or alive; and for no member.
+      {1, {}, {3, 0, 4}, 2},
+      {1, {1}, {3, 0, 4}, 2},
+      {std::nullopt, {}, {3, 0, 4}, 2},
+      {std::nullopt, {0}, {3, 4}, 2},
+      {std::nullopt, {0, 4}, {}, 0},
+  };
+  for (auto& x : table) {
+    auto got = route_hint(x.target, replicas, all_but(x.dead), 2);
+    CHECK(members(got.to.begin(), got.to.end()) == x.to);
+    CHECK(got.needed == x.needed);
+  }
+}
