@@ -42,7 +42,8 @@ caf::expected<leaf_answer> read_leaf(engine& storage, partition_id partition, ui
         {key, digest_of(key.view(), value), newest_of(value), over_since(value, flushed)});
     return true;
   };
-  if (auto err = storage.scan(partition, area::data, first_hash_of(partition, leaf, partitions), add))
+  if (auto err =
+          storage.scan(partition, area::data, first_hash_of(partition, leaf, partitions), add))
     return err;
   return result;
 }

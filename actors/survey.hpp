@@ -11,8 +11,8 @@
 
 namespace kai {
 
-/// Calls of one actor to several members, gathered until all are answered. Every call is answered by
-/// its peer, so every survey ends.
+/// Calls of one actor to several members, gathered until all are answered. Every call is answered
+/// by its peer, so every survey ends.
 class survey_desk {
 public:
   /// Calls in one survey.

@@ -13,9 +13,7 @@ namespace {
 constexpr uint32_t some_partitions = 64;
 
 /// A hash in partition 5.
-uint64_t some_hash(std::mt19937_64& random) {
-  return uint64_t{5} << 58 | random() >> 6;
-}
+uint64_t some_hash(std::mt19937_64& random) { return uint64_t{5} << 58 | random() >> 6; }
 
 } // namespace
 

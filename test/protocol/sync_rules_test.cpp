@@ -15,8 +15,8 @@ constexpr timestamp now = 1'700'000'000 * second;
 
 const sync_times times{now, 1h};
 
-leaf_answer::entry entry(std::string_view key, uint64_t digest, timestamp newest = now - 60 * second,
-                         timestamp over_since = 0) {
+leaf_answer::entry entry(std::string_view key, uint64_t digest,
+                         timestamp newest = now - 60 * second, timestamp over_since = 0) {
   return {blob::copy_of(key), digest, newest, over_since};
 }
 
@@ -64,8 +64,9 @@ TEST_CASE("what was over for longer than the grace is not given back to who drop
   auto just_over = now - 3599 * second;
   CHECK(differences({{entry("k", 1, long_over, long_over)}}, {}).empty());
   CHECK(differences({}, {{entry("k", 1, long_over, long_over)}}).empty());
-  CHECK(differences({{entry("k", 1, long_over, long_over)}}, {{entry("k", 2, long_over, long_over)}})
-            .empty());
+  CHECK(
+      differences({{entry("k", 1, long_over, long_over)}}, {{entry("k", 2, long_over, long_over)}})
+          .empty());
   CHECK(differences({{entry("k", 1, just_over, just_over)}}, {}) == "k<");
   // A replica that still has the value needs the deletion, however old.
   CHECK(differences({{entry("k", 1, long_over, long_over)}}, {{entry("k", 2)}}) == "k=");
