@@ -5,7 +5,9 @@
 #include <caf/raise_error.hpp>
 #include <caf/send.hpp>
 
+#include "actors/vnode.hpp"
 #include "protocol/topology_messages.hpp"
+#include "test/support/virtual_time.hpp"
 
 namespace kai::test {
 
@@ -73,8 +75,8 @@ std::unique_ptr<sim_cluster> sim_cluster::founded(sim_options options) {
   result->write_topology();
   for (size_t i = 0; i < result->size(); ++i)
     result->start(i, {});
-  if (!result->run_until([&] { return result->connected(); }, std::chrono::seconds{30}))
-    CAF_RAISE_ERROR("the simulated nodes do not connect");
+  if (!result->run_until([&] { return result->caught_up(); }, std::chrono::seconds{30}))
+    CAF_RAISE_ERROR("the simulated nodes do not find their replicas equal");
   return result;
 }
 
@@ -91,10 +93,10 @@ std::unique_ptr<sim_cluster> sim_cluster::joined(sim_options options) {
     for (size_t i = 0; i < result->size(); ++i)
       if (result->node(i).loop->view->topo.members.size() != result->size())
         return false;
-    return result->connected();
+    return result->caught_up();
   };
   if (!result->run_until(all, std::chrono::seconds{30}))
-    CAF_RAISE_ERROR("the simulated nodes do not connect");
+    CAF_RAISE_ERROR("the simulated nodes do not find their replicas equal");
   return result;
 }
 
@@ -247,6 +249,24 @@ bool sim_cluster::connected() {
     for (size_t j = 0; j < view->topo.members.size(); ++j) {
       auto other = index_of(view->topo.members[j].name);
       if (is_up(other) && !view->alive[j] && !network_->is_cut(i, other))
+        return false;
+    }
+  }
+  return true;
+}
+
+bool sim_cluster::caught_up() {
+  if (!connected())
+    return false;
+  for (auto& x : nodes_) {
+    if (!x.core)
+      continue;
+    auto& view = *x.core->loop->view;
+    for (uint32_t p = 0; p < view.topo.settings.partitions; ++p) {
+      auto partition = static_cast<partition_id>(p);
+      auto& vnodes = x.core->vnodes;
+      if (view.owns(view.self, partition) &&
+          !state_of<vnode_state>(vnodes[p % vnodes.size()]).caught_up(partition))
         return false;
     }
   }

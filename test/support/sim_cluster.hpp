@@ -76,6 +76,8 @@ public:
 
   /// Every live node is a member and sees every other live one that it is not cut off from.
   bool connected();
+  /// The same, and every live node's answers count towards R.
+  bool caught_up();
 
   void cut(size_t a, size_t b);
   void heal(size_t a, size_t b);
