@@ -194,7 +194,8 @@ std::string check_own_key(const std::string& key, const key_history& history, si
     if (x.change.kind == mutation_kind::set)
       written = answered;
     else
-      deleted = answered;
+      // NOT_FOUND: on its side of a cluster in two parts there was nothing yet.
+      deleted = answered && x.result.kind == outcome_kind::deleted;
   }
   auto maybe_deleted = std::any_of(history.begin(), history.end(), [](auto& x) {
     return x.what == operation::kind::write && x.change.kind == mutation_kind::remove;

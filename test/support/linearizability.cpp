@@ -246,7 +246,7 @@ private:
   /// What repeatable writes may have done before they did what was answered.
   void add_first_attempts(const key_history& history) {
     for (auto& x : history)
-      if (x.what == operation::kind::write && x.end == operation::ending::answered &&
+      if (x.what == operation::kind::write && x.end != operation::ending::refused &&
           repeatable(x.change.kind)) {
         auto first = x;
         first.end = operation::ending::unknown;
