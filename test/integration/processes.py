@@ -1,9 +1,11 @@
 """What the integration tests share: programs of kai as child processes, on loopback and free ports."""
 
+import json
 import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -132,6 +134,30 @@ class Nodes:
             node.child.send_signal(how)
         return [node.child.wait(PATIENCE) for node in self.nodes]
 
+    def again(self, number, *arguments, wait=True):
+        """Starts an ended node again, on its old ports, with another one as seed."""
+        old = self.nodes[number - 1]
+        seed = next(x for x in self.nodes if x is not old and x.child.poll() is None)
+        node = self.start(number, f"--memcache.port={old.memcache}",
+                          f"--cluster.port={old.cluster}", "-j", f"127.0.0.1:{seed.cluster}",
+                          *arguments, wait=False)
+        node.memcache, node.cluster = old.memcache, old.cluster
+        old.__exit__()
+        self.nodes[number - 1] = node
+        if wait:
+            node.get_ready()
+        return node
+
+    def kill(self, *numbers):
+        for number in numbers:
+            self.nodes[number - 1].stop(signal.SIGKILL)
+
+    def disk(self, number):
+        return self.directory / f"n{number}"
+
+    def wipe(self, number):
+        shutil.rmtree(self.disk(number))
+
     def start_all(self, *arguments):
         """Starts ended nodes again, each on its old ports."""
         old = self.nodes
@@ -142,6 +168,45 @@ class Nodes:
             node.__exit__()
         for node in self.nodes:
             node.get_ready()
+
+
+def admin(node, *arguments, timeout=PATIENCE):
+    """What kai-admin says through a node, as a document; None where it did not end with 0."""
+    result = run("kai-admin", f"--node=127.0.0.1:{node.cluster}", *arguments, "--json",
+                 f"--timeout={timeout}s", timeout=timeout + 10)
+    return json.loads(result.stdout) if result.returncode == 0 else None
+
+
+def status(node):
+    """The document, settled or not."""
+    return json.loads(run("kai-admin", f"--node=127.0.0.1:{node.cluster}", "status", "--json").stdout)
+
+
+def member(document, name):
+    return next(x for x in document["members"] if x["name"] == name)
+
+
+def await_status(node, done, seconds=PATIENCE):
+    """Asks until the answer is as wanted; the answer."""
+    end = time.monotonic() + seconds
+    while not done(now := status(node)):
+        if time.monotonic() > end:
+            raise AssertionError(f"the cluster stays so: {now}")
+        time.sleep(0.1)
+    return now
+
+
+def wait_settled(node, seconds=PATIENCE):
+    """With kai-admin; the seconds that took."""
+    begin = time.monotonic()
+    if admin(node, "wait-settled", timeout=seconds) is None:
+        raise AssertionError(f"not settled after {seconds} s: {status(node)}")
+    return time.monotonic() - begin
+
+
+def locate(node, key):
+    """The versions that the key's replicas hold, by name."""
+    return {x["name"]: x for x in admin(node, "locate", key)["replicas"]}
 
 
 def talk(port, text, end):
