@@ -11,8 +11,6 @@ from memcache import Client, check_all, store_all, wait_for_quorums
 from processes import Nodes, TestCase, await_status, locate, main, member, wait_settled
 
 ROUNDS = int(os.environ.get("KAI_TEST_ROUNDS", "1"))
-FAILED_MAX = 0.001
-GAP_MAX = 1.0
 
 
 class Failures(TestCase):
@@ -22,18 +20,12 @@ class Failures(TestCase):
         wait_settled(nodes.nodes[0])
         return nodes
 
-    def check(self, nodes, load, excused=lambda key: False):
+    def check(self, nodes, load, excused=lambda target, key: False):
         """After the load: the promises of issue and interface."""
         wait_settled(nodes.nodes[0])
         load.check_all()
         print(f"  {load.report()}", flush=True)
-        self.assertEqual(load.wrong, [])
-        for target in load.targets:
-            failures = [x for x in target.failures if not (x[0] and excused(x[0]))]
-            share = len(failures) / target.requests
-            self.assertLess(share, FAILED_MAX, (target.index + 1, failures[:5]))
-            self.assertLess(target.gap, GAP_MAX, f"node {target.index + 1}")
-            self.assertGreater(target.requests, 100)
+        self.assertEqual(load.judgement(excused), [])
 
     def test_nodes_killed_one_after_another_are_not_noticed(self):
         nodes = self.nodes()
@@ -77,7 +69,7 @@ class Failures(TestCase):
                 self.pause(nodes, load, [2, 4], 3)
         places = {}
 
-        def both_hold(key):
+        def both_hold(_, key):
             if key not in places:
                 places[key] = set(locate(nodes.nodes[0], key.name.decode()))
             return {"n2", "n4"} <= places[key]

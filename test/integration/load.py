@@ -13,6 +13,10 @@ from memcache import Client, set_command
 # What a request may take (interface: 2 s), and room for a machine that does other things too.
 ANSWER_MAX = 3
 THINK = 0.004
+# What clients of live nodes may notice: the share of requests that fail, and seconds without a
+# success.
+FAILED_MAX = 0.001
+GAP_MAX = 1.0
 
 
 class Key:
@@ -44,7 +48,7 @@ class Target:
         self.harms = 0
         self.since = time.monotonic()
         self.requests = 0
-        # (key, time, text) of what failed at it while it was live.
+        # (operation, key, time, text) of what failed at it while it was live.
         self.failures = []
         self.gap = 0
 
@@ -125,14 +129,14 @@ class Load:
                 client = None
                 # What was under way when the node was harmed is no failure of a live one.
                 if harms == target.harms:
-                    self.failed(target, None, f"{type(error).__name__}: {error}")
+                    self.failed(target, "connection", None, f"{type(error).__name__}: {error}")
         if client:
             client.__exit__()
 
-    def failed(self, target, key, text):
+    def failed(self, target, operation, key, text):
         if target.live:
             with self.lock:
-                target.failures.append((key, time.monotonic(), text))
+                target.failures.append((operation, key, time.monotonic(), text))
 
     def write(self, client, target, key):
         key.sent += 1
@@ -146,7 +150,7 @@ class Load:
             target.succeeded()
         else:
             key.quiet_until = time.monotonic() + ANSWER_MAX
-            self.failed(target, key, answer.decode().strip())
+            self.failed(target, "set", key, answer.decode().strip())
 
     def read(self, client, target, key):
         least = key.acknowledged
@@ -154,7 +158,7 @@ class Load:
         client.send(b"get " + key.name + b"\r\n")
         line = client.line()
         if line.startswith(b"SERVER_ERROR"):
-            self.failed(target, key, line.decode().strip())
+            self.failed(target, "get", key, line.decode().strip())
             return
         found = None
         while line != b"END\r\n":
@@ -186,6 +190,22 @@ class Load:
                     self.judge(key, found, key.acknowledged, target)
                     if said.setdefault(key, found) != found:
                         self.wrong.append(f"{key.name.decode()}: nodes disagree")
+
+    def judgement(self, excused=lambda target, key: False):
+        """What was promised and not kept, one line each; empty: all is well. `excused`: reads that
+        could not have a quorum."""
+        bad = list(self.wrong)
+        for x in self.targets:
+            failures = [(operation, text) for operation, key, _, text in x.failures
+                        if operation != "get" or not excused(x, key)]
+            if len(failures) >= max(1, x.requests * FAILED_MAX):
+                bad.append(f"n{x.index + 1}: {len(failures)} of {x.requests} requests failed: "
+                           f"{failures[:5]}")
+            if x.gap >= GAP_MAX:
+                bad.append(f"n{x.index + 1}: {x.gap:.3f} s without a success")
+            if x.requests < 100:
+                bad.append(f"n{x.index + 1}: hardly any request")
+        return bad
 
     def report(self):
         return "; ".join(

@@ -20,18 +20,20 @@ READY = re.compile(r"kai-node ready name=(\S+) memcache=(\S+):(\d+) cluster=(\S+
 PATIENCE = 60
 
 
-def run(program, *arguments, timeout=PATIENCE, **options):
-    """Runs a program to its end; its status, stdout and stderr."""
-    return subprocess.run([BIN / program, *arguments], capture_output=True, text=True,
+def run(program, *arguments, timeout=PATIENCE, inside=(), **options):
+    """Runs a program to its end; its status, stdout and stderr. `inside`: a command that runs it
+    somewhere else, as in a network namespace."""
+    return subprocess.run([*inside, BIN / program, *arguments], capture_output=True, text=True,
                           timeout=timeout, check=False, stdin=subprocess.DEVNULL, **options)
 
 
 class Process:
     """A program that serves. Its stderr goes to a file, so that it never blocks."""
 
-    def __init__(self, program, *arguments, **options):
+    def __init__(self, program, *arguments, inside=(), **options):
         self.log = tempfile.TemporaryFile("w+")
-        self.child = subprocess.Popen([BIN / program, *arguments], stdout=subprocess.PIPE,
+        self.inside = inside
+        self.child = subprocess.Popen([*inside, BIN / program, *arguments], stdout=subprocess.PIPE,
                                       stderr=self.log, stdin=subprocess.DEVNULL, bufsize=0,
                                       **options)
         self.said = b""
@@ -85,6 +87,8 @@ class Process:
 
 class Node(Process):
     """kai-node on free ports, ready unless told otherwise."""
+
+    host = "127.0.0.1"
 
     def __init__(self, directory, *arguments, wait=True):
         super().__init__("kai-node", "-p", "0", "-c", "0", "-d", str(directory), *arguments)
@@ -170,16 +174,21 @@ class Nodes:
             node.get_ready()
 
 
+def run_admin(node, *arguments, timeout=PATIENCE):
+    """kai-admin through a node."""
+    return run("kai-admin", f"--node={node.host}:{node.cluster}", *arguments,
+               f"--timeout={timeout}s", timeout=timeout + 10, inside=node.inside)
+
+
 def admin(node, *arguments, timeout=PATIENCE):
-    """What kai-admin says through a node, as a document; None where it did not end with 0."""
-    result = run("kai-admin", f"--node=127.0.0.1:{node.cluster}", *arguments, "--json",
-                 f"--timeout={timeout}s", timeout=timeout + 10)
+    """What kai-admin says, as a document; None where it did not end with 0."""
+    result = run_admin(node, *arguments, "--json", timeout=timeout)
     return json.loads(result.stdout) if result.returncode == 0 else None
 
 
 def status(node):
     """The document, settled or not."""
-    return json.loads(run("kai-admin", f"--node=127.0.0.1:{node.cluster}", "status", "--json").stdout)
+    return json.loads(run_admin(node, "status", "--json").stdout)
 
 
 def member(document, name):
