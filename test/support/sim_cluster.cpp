@@ -277,15 +277,20 @@ void sim_cluster::cut(size_t a, size_t b) { network_->cut(a, b); }
 
 void sim_cluster::heal(size_t a, size_t b) { network_->heal(a, b); }
 
-void sim_cluster::crash(size_t i) {
+void sim_cluster::crash(size_t i, bool torn) {
   auto& x = nodes_[i];
   network_->listen(i, {}, {});
   network_->disconnect(i);
-  x.disk->crash();
+  if (torn)
+    x.disk->crash_torn(random_());
+  else
+    x.disk->crash();
   x.core->kill();
   run_idle();
   x.core.reset();
 }
+
+void sim_cluster::wipe(size_t i) { nodes_[i].disk = std::make_unique<memory_env>(); }
 
 void sim_cluster::restart(size_t i) {
   auto& x = nodes_[i];
