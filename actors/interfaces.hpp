@@ -203,6 +203,7 @@ using suspect_atom = caf::atom_constant<caf::atom("suspect")>;
 using witness_atom = caf::atom_constant<caf::atom("witness")>;
 using behind_atom = caf::atom_constant<caf::atom("behind")>;
 using resync_atom = caf::atom_constant<caf::atom("resync")>;
+using forget_atom = caf::atom_constant<caf::atom("forget")>;
 using stats_atom = caf::atom_constant<caf::atom("stats")>;
 
 } // namespace kai
@@ -266,6 +267,8 @@ using vnode_actor = caf::typed_actor<
     caf::replies_to<hint_question>::with<hint_list>,
     // hints: these were taken by whom they were for
     caf::reacts_to<hint_list>,
+    // topology: drop all records of so many partitions, before the node is a member
+    caf::replies_to<forget_atom, uint32_t>::with<bool>,
     // node: write everything and end
     caf::replies_to<stop_atom>::with<bool>>;
 

@@ -233,6 +233,28 @@ caf::result<reap_result> reap(vnode_state& st, const reap_order& x) {
   return result;
 }
 
+/// Drops every record. The engine's bound of the clock stays, so no dot comes twice.
+caf::result<bool> forget_all(vnode_state& st, uint32_t partitions) {
+  for (uint32_t i = 0; i < partitions; ++i) {
+    auto partition = static_cast<partition_id>(i);
+    uint64_t from = 0;
+    for (write_batch batch;; batch.clear()) {
+      auto collect = [&](uint64_t hash, const blob& key, record&&) {
+        batch.remove(partition, area::data, key);
+        from = hash;
+        return batch.entries().size() < limits::reaped_per_tick;
+      };
+      if (auto err = st.storage->scan(partition, area::data, from, collect))
+        return err;
+      if (batch.empty())
+        break;
+      if (auto err = st.storage->write(batch))
+        return err;
+    }
+  }
+  return true;
+}
+
 caf::result<partition_list> behind_partitions(const vnode_state& st) {
   if (st.behind.empty())
     return failure(errc::not_a_member, "the vnode does not know the partitions yet");
@@ -392,6 +414,10 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
           st.hints.drop_taken(*st.storage, x);
         if (st.hints.changed())
           flush_later(self);
+      },
+      [self](forget_atom, uint32_t partitions) {
+        at_work here{self};
+        return forget_all(self->state, partitions);
       },
       [self](stop_atom) {
         run_all(self);

@@ -213,6 +213,12 @@ def wait_settled(node, seconds=PATIENCE):
     return time.monotonic() - begin
 
 
+def wait_equal(node):
+    """The same, for what was written a moment ago too: younger than 2 s it does not count."""
+    time.sleep(2.1)
+    wait_settled(node)
+
+
 def locate(node, key):
     """The versions that the key's replicas hold, by name."""
     return {x["name"]: x for x in admin(node, "locate", key)["replicas"]}
