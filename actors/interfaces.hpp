@@ -165,10 +165,11 @@ struct reap_order {
   sync_times times;
 };
 
-/// `more`: go on at `next`.
+/// `more`: go on at `next`. `seen`: records that were looked at.
 struct reap_result {
   bool more = false;
   uint64_t next = 0;
+  uint64_t seen = 0;
   uint64_t reaped = 0;
 };
 

@@ -207,10 +207,9 @@ caf::result<reap_result> reap(vnode_state& st, const reap_order& x) {
   write_batch batch;
   std::vector<std::pair<blob, uint64_t>> gone;
   reap_result result;
-  size_t seen = 0;
   auto flushed = st.context->flushed();
   auto look = [&](uint64_t hash, const blob& key, record&& value) {
-    if (seen++ >= limits::reaped_per_tick && hash != result.next) {
+    if (result.seen++ >= limits::reaped_per_tick && hash != result.next) {
       result.more = true;
       result.next = hash;
       return false;

@@ -141,7 +141,8 @@ class Nodes:
     def again(self, number, *arguments, wait=True):
         """Starts an ended node again, on its old ports, with another one as seed."""
         old = self.nodes[number - 1]
-        seed = next(x for x in self.nodes if x is not old and x.child.poll() is None)
+        others = [x for x in self.nodes if x is not old]
+        seed = next((x for x in others if x.child.poll() is None), others[0])
         node = self.start(number, f"--memcache.port={old.memcache}",
                           f"--cluster.port={old.cluster}", "-j", f"127.0.0.1:{seed.cluster}",
                           *arguments, wait=False)
