@@ -18,6 +18,7 @@ void batch_work::begin(request_list& xs) {
     op.tag = x.tag;
     op.key = std::move(x.key);
     op.write = std::move(x.write);
+    op.above = x.above;
     start(op);
   }
   send_all();

@@ -56,6 +56,8 @@ struct coordinator_state {
     /// What the leader decided, answered when W replicas took `decided`.
     outcome result;
     record decided;
+    /// See lead_call.
+    timestamp above = 0;
     /// It is written once more because a replica had a concurrent version with a higher clock.
     bool rewriting = false;
     /// Raised when the operation starts over, so that answers to what it asked before find nobody.

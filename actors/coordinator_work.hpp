@@ -65,6 +65,8 @@ private:
 
   void fail(operation& op, failed_answer why) {
     ++st_.loop->count.failed_requests;
+    // A leader that was asked before may have done it.
+    why.unchanged = why.unchanged && (st_.forwarded || op.above == 0);
     reply(op, std::move(why));
   }
 
@@ -93,6 +95,7 @@ private:
     return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
   }
   timestamp apply_until(const operation& op) const;
+  bool came_too_late(const operation& op, const failed_answer& why) const;
   coordinator_state::node_calls& node_of(member_index node);
   void send_all();
   void end();

@@ -21,7 +21,7 @@ void batch_work::start_write(operation& op) {
   if (*leader == view.self)
     return lead(op);
   ++st_.loop->count.forwarded;
-  ask(op, 0, *leader, stage::forward, lead_call{*op.write});
+  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above});
 }
 
 void batch_work::lead(operation& op) {
@@ -31,7 +31,8 @@ void batch_work::lead(operation& op) {
     return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
   }
   ++st_.loop->count.led;
-  if (!conditional(op.write->kind))
+  st_.loop->context().observe(op.above);
+  if (!conditional(op.write->kind) || op.above != 0)
     return apply(op, {}, false);
   if (op.has_turn)
     return start_read(op);
@@ -58,8 +59,15 @@ void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool c
 /// When whoever waits for the decision gives it up, and may have the write done elsewhere.
 timestamp batch_work::apply_until(const operation& op) const {
   auto in = [](std::chrono::microseconds x) { return static_cast<timestamp>(x.count()); };
-  auto own = st_.loop->context().wall_clock() + in(limits::call_deadline);
-  return st_.forwarded ? std::min(own, st_.sent + in(lead_deadline_of(op.write->kind))) : own;
+  auto own = st_.loop->context().now() + in(limits::call_deadline);
+  return st_.forwarded ? std::min(own, st_.sent + in(decide_within(op.write->kind))) : own;
+}
+
+/// The leader refused because by its clock it came too late, but somebody waits still: its clock
+/// was far ahead of this one's. Its answer has brought its time.
+bool batch_work::came_too_late(const operation& op, const failed_answer& why) const {
+  return why.reason == errc::timed_out && why.unchanged && !late(op) &&
+         op.round < limits::conditional_rounds_max;
 }
 
 void batch_work::on_lead_answer(operation& op, answer& x) {
@@ -68,6 +76,11 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
   auto why = std::get_if<failed_answer>(&x.what);
   if (!why)
     return fail(op, {errc::malformed, false, "the leader's answer was of another kind"});
+  if (came_too_late(op, *why)) {
+    op.tried.pop_back();
+    ++op.round;
+    return start_write(op);
+  }
   if (why->unchanged || why->reason != errc::quorum_failed)
     return try_next_leader(op, std::move(*why));
   fail(op, std::move(*why));
@@ -75,8 +88,16 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
 
 /// What certainly did not happen, or may happen twice, is done again by the next one.
 void batch_work::try_next_leader(operation& op, failed_answer why) {
-  if ((!why.unchanged && !repeatable(op.write->kind)) || late(op))
+  if (late(op))
     return fail(op, std::move(why));
+  if (!why.unchanged) {
+    auto in = [](std::chrono::microseconds x) { return static_cast<timestamp>(x.count()); };
+    auto& context = st_.loop->context();
+    auto above = context.now() + in(decide_within(op.write->kind));
+    if (!repeatable(op.write->kind) || above > context.wall_clock() + in(limits::clock_lead_max))
+      return fail(op, std::move(why));
+    op.above = above;
+  }
   op.refused = op.refused || (why.reason != errc::peer_down && why.reason != errc::timed_out);
   ++op.round;
   start_write(op);
@@ -90,7 +111,8 @@ void batch_work::on_applied(operation& op, answer& x) {
     if (op.rewriting)
       return fail(op, {why.reason, false, std::move(why.message)});
     auto again =
-        why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op);
+        (why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op)) ||
+        (!st_.forwarded && came_too_late(op, why));
     if (!again)
       return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
     ++st_.loop->count.contended;

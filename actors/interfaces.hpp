@@ -37,6 +37,8 @@ struct request {
   blob key;
   /// nullopt: read.
   std::optional<mutation> write;
+  /// See lead_call.
+  timestamp above = 0;
 };
 
 /// What a request came to: a record (reads), an outcome (writes) or a failure.

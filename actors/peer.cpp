@@ -121,6 +121,14 @@ void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
     dial_later(self);
     return;
   }
+  auto member = st.loop->view ? st.loop->view->topo.find(st.member_name) : nullptr;
+  if (member && member->id != x.id) {
+    st.loop->context().log.info("{} at {} has other data than the member of that name: it is not "
+                                "used until it is one",
+                                st.member_name, st.address);
+    dial_later(self);
+    return;
+  }
   st.remote = remote;
   st.up = true;
   st.up_since = now(self);

@@ -218,15 +218,16 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto known = st.current.find(newcomer->name);
   if (known && known->id == newcomer->id)
     return encode_blob(st.current).str();
-  auto promise = self->make_response_promise<std::string>();
   if (known && known->zone == newcomer->zone) {
     auto index = static_cast<size_t>(known - st.current.members.data());
     if (known->name == st.context->name ||
         (st.view && st.view->topo.epoch == st.current.epoch && st.view->alive[index]))
       return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
+    auto promise = self->make_response_promise<std::string>();
     admit(self, promise, *newcomer);
     return promise;
   }
+  auto promise = self->make_response_promise<std::string>();
   auto records = std::make_shared<uint64_t>(0);
   auto silent = std::make_shared<std::string>();
   auto counted = [self, promise, records, silent, x = *newcomer]() mutable {

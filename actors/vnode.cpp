@@ -54,8 +54,6 @@ private:
   }
 
   answer_body carry_out(const call& x, apply_call& what) {
-    if (what.until != 0 && st_.context->wall_clock() > what.until)
-      return failed_answer{errc::timed_out, true, "the write came too late"};
     auto found = what.stand_in ? record{} : find_or_lost(x);
     if (!found)
       return failed(found.error());
@@ -68,6 +66,8 @@ private:
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
     // is what the decision goes by.
     auto stamp = st_.context->issue();
+    if (what.until != 0 && stamp > what.until)
+      return failed_answer{errc::timed_out, true, "the write came too late"};
     auto& options = st_.context->options;
     circumstances around{st_.context->wall_clock(), st_.context->flushed_at(stamp),
                          options.memcache.max_item_size};

@@ -147,6 +147,13 @@ inline constexpr std::chrono::milliseconds blind_lead_deadline{850};
 inline constexpr std::chrono::milliseconds blind_attempts_until{950};
 inline constexpr std::chrono::milliseconds attempts_until{200};
 
+/// A write that may run twice is decided by its leader so soon after it was sent, or not at all;
+/// when another leader is asked, the hybrid clock goes ahead by as much, so that the second dot
+/// lies above the first. Not further ahead of the wall clock than `clock_lead_max`: with
+/// connections that break all the time it would run away.
+inline constexpr std::chrono::milliseconds repeatable_decide_within{850};
+inline constexpr std::chrono::seconds clock_lead_max{10};
+
 /// A question to another node's topology or admin actor.
 inline constexpr std::chrono::milliseconds service_deadline{1500};
 
