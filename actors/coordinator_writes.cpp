@@ -25,6 +25,11 @@ void batch_work::start_write(operation& op) {
 }
 
 void batch_work::lead(operation& op) {
+  auto& view = *st_.view;
+  if (!enough_alive(view.alive, view.write_quorum)) {
+    failed_answer why{errc::quorum_failed, true, quorum_text(0, view.replicas, view.write_quorum)};
+    return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
+  }
   ++st_.loop->count.led;
   st_.loop->context().observe(op.above);
   if (!conditional(op.write->kind) || op.above != 0)
@@ -76,7 +81,7 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
     ++op.round;
     return start_write(op);
   }
-  if (why->reason != errc::quorum_failed)
+  if (why->unchanged || why->reason != errc::quorum_failed)
     return try_next_leader(op, std::move(*why));
   fail(op, std::move(*why));
 }

@@ -167,10 +167,11 @@ struct reap_order {
   sync_times times;
 };
 
-/// `more`: go on at `next`.
+/// `more`: go on at `next`. `seen`: records that were looked at.
 struct reap_result {
   bool more = false;
   uint64_t next = 0;
+  uint64_t seen = 0;
   uint64_t reaped = 0;
 };
 
@@ -205,6 +206,7 @@ using suspect_atom = caf::atom_constant<caf::atom("suspect")>;
 using witness_atom = caf::atom_constant<caf::atom("witness")>;
 using behind_atom = caf::atom_constant<caf::atom("behind")>;
 using resync_atom = caf::atom_constant<caf::atom("resync")>;
+using forget_atom = caf::atom_constant<caf::atom("forget")>;
 using stats_atom = caf::atom_constant<caf::atom("stats")>;
 
 } // namespace kai
@@ -268,6 +270,8 @@ using vnode_actor = caf::typed_actor<
     caf::replies_to<hint_question>::with<hint_list>,
     // hints: these were taken by whom they were for
     caf::reacts_to<hint_list>,
+    // topology: drop all records of so many partitions, before the node is a member
+    caf::replies_to<forget_atom, uint32_t>::with<bool>,
     // node: write everything and end
     caf::replies_to<stop_atom>::with<bool>>;
 

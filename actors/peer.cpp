@@ -73,6 +73,15 @@ void dial_later(pointer self) {
   st.backoff = std::min<caf::timespan>(st.backoff * 2, limits::reconnect_max);
 }
 
+/// A connection that stood for a while is made anew at once: a node that was stopped finds them all
+/// closed, and shall not stay alone. One that does not stand waits as one that can not be made.
+void dial_again(pointer self) {
+  if (now(self) - self->state.up_since >= limits::reconnect_max)
+    self->send(self, dial_atom::value);
+  else
+    dial_later(self);
+}
+
 hello own_hello(io_loop& loop) {
   auto& context = loop.context();
   hello x;
@@ -122,6 +131,7 @@ void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
   }
   st.remote = remote;
   st.up = true;
+  st.up_since = now(self);
   st.backoff = limits::reconnect_min;
   st.doubts.on_connected(since_start(now(self)));
   self->monitor(remote);
@@ -145,7 +155,11 @@ void dial(pointer self) {
       .then(
           [self, failed](const gateway_actor& remote) {
             auto words = own_hello(*self->state.loop);
-            self->request(remote, limits::hello_deadline, hello_atom::value, words)
+            // Where two nodes connect to each other at the same moment CAF may drop both
+            // connections, and the first hello: it is not waited for long.
+            auto patience =
+                std::min<caf::timespan>(limits::hello_deadline, 4 * self->state.backoff);
+            self->request(remote, patience, hello_atom::value, words)
                 .then([self, remote](const hello& x) { on_connected(self, remote, x); }, failed);
           },
           failed);
@@ -341,7 +355,7 @@ peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string membe
     auto& st = self->state;
     if (st.dialer && st.up && dm.source == st.remote.address()) {
       lost(self, "connection closed");
-      dial_later(self);
+      dial_again(self);
     }
   });
   self->delayed_send(self, limits::peer_tick, tick_atom::value);

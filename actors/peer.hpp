@@ -57,6 +57,7 @@ struct peer_state {
   std::optional<caf::actor_clock::time_point> retired;
   bool flush_due = false;
   caf::timespan backoff = limits::reconnect_min;
+  caf::actor_clock::time_point up_since;
   suspicion doubts;
   caf::actor_clock::time_point last_probe;
 

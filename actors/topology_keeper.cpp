@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "actors/topology_age.hpp"
 #include "actors/topology_vote.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/topology_rules.hpp"
@@ -164,10 +165,19 @@ caf::result<bool> start(pointer self) {
       return failure(errc::bad_configuration,
                      "storage.directory: the data there is no longer a member's; empty the "
                      "directory to join as a new node");
-    st.context->use(st.current);
-    self->send(st.membership, st.current);
-    update_own_address(self);
-    return true;
+    auto started = self->make_response_promise<bool>();
+    settle_age(self, [self, started](caf::error err) mutable {
+      if (err) {
+        started.deliver(std::move(err));
+        return;
+      }
+      auto& st = self->state;
+      st.context->use(st.current);
+      self->send(st.membership, st.current);
+      update_own_address(self);
+      started.deliver(true);
+    });
+    return started;
   }
   auto promise = self->make_response_promise<bool>();
   st.starting.push_back(promise);
@@ -356,6 +366,8 @@ topology_actor::behavior_type topology_keeper(pointer self, context_ptr context,
         self->state.retry_due = false;
         finish_flushes(self);
         join_through_seeds(self);
+        if (auto again = std::exchange(self->state.age_retry, nullptr))
+          again();
         next_proposal(self);
       },
   };

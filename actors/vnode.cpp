@@ -207,10 +207,9 @@ caf::result<reap_result> reap(vnode_state& st, const reap_order& x) {
   write_batch batch;
   std::vector<std::pair<blob, uint64_t>> gone;
   reap_result result;
-  size_t seen = 0;
   auto flushed = st.context->flushed();
   auto look = [&](uint64_t hash, const blob& key, record&& value) {
-    if (seen++ >= limits::reaped_per_tick && hash != result.next) {
+    if (result.seen++ >= limits::reaped_per_tick && hash != result.next) {
       result.more = true;
       result.next = hash;
       return false;
@@ -233,6 +232,28 @@ caf::result<reap_result> reap(vnode_state& st, const reap_order& x) {
   return result;
 }
 
+/// Drops every record. The engine's bound of the clock stays, so no dot comes twice.
+caf::result<bool> forget_all(vnode_state& st, uint32_t partitions) {
+  for (uint32_t i = 0; i < partitions; ++i) {
+    auto partition = static_cast<partition_id>(i);
+    uint64_t from = 0;
+    for (write_batch batch;; batch.clear()) {
+      auto collect = [&](uint64_t hash, const blob& key, record&&) {
+        batch.remove(partition, area::data, key);
+        from = hash;
+        return batch.entries().size() < limits::reaped_per_tick;
+      };
+      if (auto err = st.storage->scan(partition, area::data, from, collect))
+        return err;
+      if (batch.empty())
+        break;
+      if (auto err = st.storage->write(batch))
+        return err;
+    }
+  }
+  return true;
+}
+
 caf::result<partition_list> behind_partitions(const vnode_state& st) {
   if (st.behind.empty())
     return failure(errc::not_a_member, "the vnode does not know the partitions yet");
@@ -243,8 +264,29 @@ caf::result<partition_list> behind_partitions(const vnode_state& st) {
   return result;
 }
 
+/// While a handler is at work. Between two of them no more than a tick passes, unless the whole
+/// process was stopped: others may have written meanwhile, so what is here proves nothing. The sync
+/// actor finds that out too, but a read that waited in the socket would be answered before.
+class at_work {
+public:
+  explicit at_work(pointer self) : self_(self) {
+    auto& st = self_->state;
+    if (now() - st.idle_since > limits::probe_timeout && !st.evicts())
+      st.behind.assign(st.behind.size(), true);
+  }
+  at_work(const at_work&) = delete;
+  at_work& operator=(const at_work&) = delete;
+  ~at_work() { self_->state.idle_since = now(); }
+
+private:
+  caf::actor_clock::time_point now() const { return self_->home_system().clock().now(); }
+
+  pointer self_;
+};
+
 /// Carries out everything that waits, with one write of the engine.
 void run_all(pointer self) {
+  at_work here{self};
   auto& st = self->state;
   st.flush_due = false;
   auto all = std::exchange(st.waiting, {});
@@ -312,6 +354,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
   hint_limits for_hints;
   for_hints.age = limits::hint_age(st.context->options.storage.grace);
   st.hints.use(for_hints);
+  st.idle_since = self->home_system().clock().now();
   self->delayed_send(self, limits::flush_interval, tick_atom::value);
   return {
       [self](vnode_batch& batch) {
@@ -333,6 +376,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
       },
       [self](flush_batch_atom) { run_all(self); },
       [self](tick_atom) {
+        at_work here{self};
         self->delayed_send(self, limits::flush_interval, tick_atom::value);
         auto& storage = *self->state.storage;
         if (auto err = storage.flush())
@@ -349,8 +393,12 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
           if (x < st.behind.size() && !st.evicts())
             st.behind[x] = behind;
       },
-      [self](const reap_order& x) { return reap(self->state, x); },
+      [self](const reap_order& x) {
+        at_work here{self};
+        return reap(self->state, x);
+      },
       [self](const hint_question& x) {
+        at_work here{self};
         auto& st = self->state;
         auto found = st.hints.find_some(*st.storage, x, st.context->wall_clock());
         // What was too old.
@@ -359,11 +407,16 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         return found;
       },
       [self](hint_list& taken) {
+        at_work here{self};
         auto& st = self->state;
         for (auto& x : taken.hints)
           st.hints.drop_taken(*st.storage, x);
         if (st.hints.changed())
           flush_later(self);
+      },
+      [self](forget_atom, uint32_t partitions) {
+        at_work here{self};
+        return forget_all(self->state, partitions);
       },
       [self](stop_atom) {
         run_all(self);

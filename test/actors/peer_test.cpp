@@ -216,6 +216,24 @@ TEST_CASE("when the connection breaks every open call fails and membership hears
   CHECK(w.batches.size() == 2);
 }
 
+TEST_CASE("a connection that stood for a while is made anew at once, one that did not is not") {
+  peer_world w;
+  w.advance(2s);
+  auto tried = w.dials.size();
+  w.reachable = false;
+  caf::anon_send_exit(w.gateway, caf::exit_reason::kill);
+  w.run();
+  CHECK(w.dials.size() == tried + 1);
+  w.reachable = true;
+  w.gateway = w.make_gateway();
+  w.advance(60ms);
+  CHECK(w.statuses == std::vector<bool>{true, false, true});
+  tried = w.dials.size();
+  caf::anon_send_exit(w.gateway, caf::exit_reason::kill);
+  w.run();
+  CHECK(w.dials.size() == tried);
+}
+
 TEST_CASE("a node that gives no sign for a second is taken for down") {
   peer_world w;
   w.advance(5s);

@@ -342,6 +342,14 @@ TEST_CASE("a vnode is behind from its start until it is told that it has caught 
   CHECK(std::get<record_answer>(w.one(read_call{}).what).caught_up);
 }
 
+TEST_CASE("a vnode that was stopped is behind before it answers") {
+  vnode_world w;
+  w.advance(limits::probe_timeout * 2);
+  CHECK(std::get<record_answer>(w.one(read_call{}).what).caught_up);
+  w.scheduler.clock().advance_time(limits::probe_timeout * 2);
+  CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
+}
+
 TEST_CASE("a vnode whose engine lost everything is behind again") {
   vnode_world w;
   w.losses->all = true;
