@@ -18,34 +18,63 @@ std::string hex(uint64_t x) { return fmt::format("{:016x}", x); }
 
 // --- this node -----------------------------------------------------------------------------------
 
-/// What this node says of itself: {"keys","tombstones","bytes","hints","hints_for","epoch"}.
-caf::result<std::string> report(pointer self) {
-  auto promise = self->make_response_promise<std::string>();
+/// What this node says of itself, from what its vnodes and its sync actor say.
+json document_of(const node_context& context, const vnode_report& held, const sync_report& synced) {
+  json out;
+  out["keys"] = held.keys;
+  out["tombstones"] = held.tombstones;
+  out["bytes"] = held.bytes;
+  out["hints"] = held.hints.count();
+  out["hints_for"] = json::object();
+  for (auto& [name, x] : held.hints.held)
+    out["hints_for"][name] = x.count;
+  out["state"] = synced.recovering == 0 ? "up" : "recovering";
+  out["replicas"] = synced.partitions;
+  out["recovering"] = synced.recovering;
+  out["unequal"] = json::object();
+  for (auto& [name, count] : synced.unequal)
+    out["unequal"][name] = count;
+  out["epoch"] = context.epoch();
+  return out;
+}
+
+/// Asks every vnode; one that does not answer counts as empty.
+void gather(pointer self, std::function<void(const vnode_report&)> done) {
   auto& st = self->state;
   auto sum = std::make_shared<std::pair<size_t, vnode_report>>(st.vnodes.size(), vnode_report{});
-  auto one = [self, sum, promise]() mutable {
-    if (--sum->first > 0)
-      return;
-    json out;
-    out["keys"] = sum->second.keys;
-    out["tombstones"] = sum->second.tombstones;
-    out["bytes"] = sum->second.bytes;
-    out["hints"] = sum->second.hints.count();
-    out["hints_for"] = json::object();
-    for (auto& [name, held] : sum->second.hints.held)
-      out["hints_for"][name] = held.count;
-    out["state"] = sum->second.caught_up ? "up" : "recovering";
-    out["epoch"] = self->state.context->epoch();
-    promise.deliver(out.dump());
+  auto one = [sum, done = std::move(done)] {
+    if (--sum->first == 0)
+      done(sum->second);
   };
   for (auto& x : st.vnodes)
     self->request(x, limits::service_deadline, report_atom::value)
         .then(
-            [sum, one](const vnode_report& x) mutable {
+            [sum, one](const vnode_report& x) {
               sum->second += x;
               one();
             },
-            [one](const caf::error&) mutable { one(); });
+            [one](const caf::error&) { one(); });
+}
+
+caf::result<std::string> report(pointer self) {
+  auto promise = self->make_response_promise<std::string>();
+  auto with = [self, promise](const sync_report& synced) {
+    gather(self, [self, promise, synced](const vnode_report& held) mutable {
+      promise.deliver(document_of(*self->state.context, held, synced).dump());
+    });
+  };
+  self->request(self->state.sync, limits::service_deadline, report_atom::value)
+      .then(with, [with](const caf::error&) { with({}); });
+  return promise;
+}
+
+/// How many hints this node holds for the member of that name.
+caf::result<std::string> hints_for(pointer self, const std::string& name) {
+  auto promise = self->make_response_promise<std::string>();
+  gather(self, [promise, name](const vnode_report& held) mutable {
+    auto found = held.hints.held.find(name);
+    promise.deliver(std::to_string(found == held.hints.held.end() ? 0 : found->second.count));
+  });
   return promise;
 }
 
@@ -75,6 +104,22 @@ struct status_survey {
   std::vector<json> reports;
 };
 
+/// What the member at `index` says is still to be compared with others that are up. The other may
+/// say the same: once is enough.
+void say_unequal(const status_survey& x, size_t index, json& waiting) {
+  auto& topo = x.view->topo;
+  auto& own = topo.members[index].name;
+  for (auto& [name, count] : x.reports[index]["unequal"].items()) {
+    auto other = topo.find(name);
+    if (!other || x.reports[static_cast<size_t>(other - topo.members.data())].is_null())
+      continue;
+    auto& theirs = x.reports[static_cast<size_t>(other - topo.members.data())]["unequal"];
+    if (own < name || !theirs.contains(own))
+      waiting.push_back(own + " and " + name + " have " + count.dump() +
+                        " partitions still to compare");
+  }
+}
+
 json status_document(const status_survey& x) {
   auto& topo = x.view->topo;
   std::vector<size_t> held(topo.members.size());
@@ -90,10 +135,13 @@ json status_document(const status_survey& x) {
     if (!up)
       waiting.push_back(m.name + " is down");
     else if (report["state"] != "up")
-      waiting.push_back(m.name + " is " + report["state"].get<std::string>());
+      waiting.push_back(m.name + " is recovering: " + report["recovering"].dump() + " of " +
+                        report["replicas"].dump() + " partitions to go");
     else if (report["epoch"] != topo.epoch)
       waiting.push_back(m.name + " has topology " + report["epoch"].dump() + " of " +
                         std::to_string(topo.epoch));
+    if (up)
+      say_unequal(x, i, waiting);
     if (up)
       for (auto& [name, count] : report["hints_for"].items())
         waiting.push_back(m.name + " holds " + count.dump() + " hints for " + name);
@@ -140,6 +188,26 @@ caf::result<std::string> status(pointer self) {
   survey_members(self, [promise](const status_survey& x) mutable {
     promise.deliver(status_document(x).dump());
   });
+  return promise;
+}
+
+/// Has every member compare its replicas anew: a status that is settled after this was not so by
+/// what was known before. Answers when all live members know, with how many they are.
+caf::result<std::string> resync(pointer self) {
+  auto& st = self->state;
+  auto promise = self->make_response_promise<std::string>();
+  std::vector<std::pair<member_index, call>> calls;
+  for (size_t i = 0; i < st.view->topo.members.size(); ++i) {
+    calls.emplace_back(static_cast<member_index>(i), call{});
+    calls.back().second.what = service_call{"admin", "resync"};
+  }
+  auto reached = std::make_shared<size_t>(0);
+  st.surveys.ask(
+      self, st.view.get(), std::move(calls),
+      [reached](size_t, answer& x) { *reached += std::holds_alternative<text_answer>(x.what); },
+      [promise, reached]() mutable {
+        promise.deliver(json{{"members", *reached}}.dump());
+      });
   return promise;
 }
 
@@ -204,7 +272,7 @@ caf::result<std::string> locate(pointer self, const std::string& key) {
              {"bytes", 0},
              {"deleted", false}};
     if (auto x = std::get_if<record_answer>(&a.what)) {
-      out["state"] = "up";
+      out["state"] = x->caught_up ? "up" : "recovering";
       if (auto winner = latest(x->value)) {
         out["version"] = hex(digest_of(key, x->value));
         out["bytes"] = winner->value.size();
@@ -235,6 +303,8 @@ caf::result<std::string> on_command(pointer self, const std::string& command,
                    st.context->name + " is not a member of a cluster yet: it is still joining");
   if (command == "status")
     return status(self);
+  if (command == "resync")
+    return resync(self);
   if (command == "stats")
     return stats_cluster(self);
   if (command == "ring")
@@ -248,9 +318,10 @@ caf::result<std::string> on_command(pointer self, const std::string& command,
 
 } // namespace
 
-admin_actor::behavior_type admin(pointer self, context_ptr context,
-                                 std::vector<vnode_actor> vnodes) {
+admin_actor::behavior_type admin(pointer self, context_ptr context, std::vector<vnode_actor> vnodes,
+                                 sync_actor sync) {
   self->state.context = std::move(context);
+  self->state.sync = std::move(sync);
   self->state.vnodes = std::move(vnodes);
   return {
       [self](admin_atom, const std::string& command, const std::vector<std::string>& arguments) {
@@ -259,6 +330,12 @@ admin_actor::behavior_type admin(pointer self, context_ptr context,
       [self](service_atom, const std::string& request) -> caf::result<std::string> {
         if (request == "report")
           return report(self);
+        if (request == "resync") {
+          self->send(self->state.sync, resync_atom::value);
+          return std::string{};
+        }
+        if (request.rfind("hints ", 0) == 0)
+          return hints_for(self, request.substr(6));
         if (request.rfind("reach ", 0) == 0)
           return reach(self, request.substr(6));
         return failure(errc::incompatible, "this version does not know the question " + request);

@@ -21,11 +21,13 @@ struct admin_state {
 
   context_ptr context;
   std::vector<vnode_actor> vnodes;
+  sync_actor sync;
   view_ptr view;
   survey_desk surveys;
 };
 
 admin_actor::behavior_type admin(admin_actor::stateful_pointer<admin_state> self,
-                                 context_ptr context, std::vector<vnode_actor> vnodes);
+                                 context_ptr context, std::vector<vnode_actor> vnodes,
+                                 sync_actor sync);
 
 } // namespace kai

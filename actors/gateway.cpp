@@ -70,8 +70,12 @@ bool ours(const cluster_view& view, const call& x) {
   auto for_stand_ins = std::holds_alternative<hint_call>(x.what) ||
                        std::holds_alternative<lead_call>(x.what) ||
                        std::holds_alternative<apply_call>(x.what);
-  return x.partition == partition_of(key_hash(x.key.view()), view.topo.settings.partitions) &&
-         (for_stand_ins || view.owns(view.self, x.partition));
+  auto about_partition =
+      std::holds_alternative<tree_call>(x.what) || std::holds_alternative<leaf_call>(x.what);
+  auto partitions = view.topo.settings.partitions;
+  auto named = about_partition ? x.partition < partitions
+                               : x.partition == partition_of(key_hash(x.key.view()), partitions);
+  return named && (for_stand_ins || view.owns(view.self, x.partition));
 }
 
 /// As far as the clocks of the two nodes agree. This node may have been stopped, or the network,

@@ -14,6 +14,7 @@
 #include <caf/typed_actor.hpp>
 
 #include "protocol/messages.hpp"
+#include "protocol/sync_rules.hpp"
 #include "protocol/topology.hpp"
 
 /// Every actor of kai and every message, on one page. Arrows: who sends it.
@@ -138,7 +139,6 @@ struct vnode_report {
   uint64_t evicted = 0;
   uint64_t write_failures = 0;
   uint64_t siblings_dropped = 0;
-  bool caught_up = true;
   hint_report hints;
 
   vnode_report& operator+=(const vnode_report& x) {
@@ -149,10 +149,40 @@ struct vnode_report {
     evicted += x.evicted;
     write_failures += x.write_failures;
     siblings_dropped += x.siblings_dropped;
-    caught_up = caught_up && x.caught_up;
     hints += x.hints;
     return *this;
   }
+};
+
+using partition_list = std::vector<partition_id>;
+
+/// Look at a partition's records from this hash on, and drop those that kai::reapable allows.
+struct reap_order {
+  partition_id partition = 0;
+  uint64_t from = 0;
+  /// Since when all replicas were in sync; 0: never.
+  timestamp in_sync = 0;
+  sync_times times;
+};
+
+/// `more`: go on at `next`.
+struct reap_result {
+  bool more = false;
+  uint64_t next = 0;
+  uint64_t reaped = 0;
+};
+
+/// How far this node's replicas agree with the others'.
+struct sync_report {
+  uint64_t partitions = 0;
+  /// Of these, those that do not count towards R yet.
+  uint64_t recovering = 0;
+  /// By live member, partitions that were not found equal since it came back or was asked for.
+  std::map<std::string, uint64_t> unequal;
+  uint64_t rounds = 0;
+  uint64_t keys_sent = 0;
+  uint64_t keys_received = 0;
+  uint64_t reaped = 0;
 };
 
 // --- messages ------------------------------------------------------------------------------------
@@ -171,6 +201,8 @@ using epoch_atom = caf::atom_constant<caf::atom("epoch")>;
 using turn_atom = caf::atom_constant<caf::atom("turn")>;
 using suspect_atom = caf::atom_constant<caf::atom("suspect")>;
 using witness_atom = caf::atom_constant<caf::atom("witness")>;
+using behind_atom = caf::atom_constant<caf::atom("behind")>;
+using resync_atom = caf::atom_constant<caf::atom("resync")>;
 using stats_atom = caf::atom_constant<caf::atom("stats")>;
 
 } // namespace kai
@@ -183,6 +215,9 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::vnode_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::peer_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::vnode_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::hint_question)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::reap_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::reap_result)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::sync_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::hint_list)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::view_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::credentials_ptr)
@@ -222,6 +257,11 @@ using vnode_actor = caf::typed_actor<
     caf::reacts_to<tick_atom>,
     // stats, admin
     caf::replies_to<report_atom>::with<vnode_report>,
+    // sync: which partitions are behind; these are, or no longer
+    caf::replies_to<behind_atom>::with<partition_list>,
+    caf::reacts_to<behind_atom, partition_list, bool>,
+    // sync
+    caf::replies_to<reap_order>::with<reap_result>,
     // hints
     caf::replies_to<hint_question>::with<hint_list>,
     // hints: these were taken by whom they were for
@@ -332,6 +372,19 @@ using membership_actor = caf::typed_actor<
     caf::reacts_to<suspect_atom, std::string>,
     // peers: what the others say
     caf::reacts_to<answer_list>>;
+
+/// Keeps this node's replicas equal to the others'.
+using sync_actor = caf::typed_actor<
+    // membership
+    caf::reacts_to<view_ptr>,
+    // peers
+    caf::reacts_to<answer_list>,
+    // admin: compare everything anew, now
+    caf::reacts_to<resync_atom>,
+    // admin, stats
+    caf::replies_to<report_atom>::with<sync_report>,
+    // itself
+    caf::reacts_to<tick_atom>>;
 
 /// Counts what happens on this node and says it in memcached's words.
 using stats_actor = caf::typed_actor<

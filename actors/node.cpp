@@ -18,7 +18,7 @@ namespace kai {
 namespace {
 
 /// How often, and at what intervals, a node that starts looks whether the others are connected.
-constexpr int await_peers_rounds = 30;
+constexpr int await_peers_rounds = 40;
 constexpr std::chrono::milliseconds await_peers_interval{50};
 
 caf::error cannot_bind(const std::string& group, const std::string& address, uint16_t port,
@@ -163,8 +163,9 @@ caf::error node::join() {
   return result;
 }
 
-/// A client that comes at the ready line shall find the other members connected. Those that are
-/// down are not waited for for long.
+/// A client that comes at the ready line shall find the other members connected, and replicas whose
+/// answers count. What takes longer, a member that is down or a disk that is refilled, is not
+/// waited for.
 void node::await_peers() {
   auto connected = false;
   caf::scoped_actor self{core_.system};
@@ -173,7 +174,8 @@ void node::await_peers() {
                   std::vector<std::string>{})
         .receive(
             [&](const std::string& status) {
-              connected = status.find("\"state\":\"down\"") == std::string::npos;
+              connected = status.find("\"state\":\"down\"") == std::string::npos &&
+                          status.find("\"state\":\"recovering\"") == std::string::npos;
             },
             [](const caf::error&) {});
     std::unique_lock lock{mutex_};

@@ -16,6 +16,7 @@
 #include "actors/membership.hpp"
 #include "actors/on_loop.hpp"
 #include "actors/stats.hpp"
+#include "actors/sync.hpp"
 #include "actors/topology_keeper.hpp"
 #include "actors/vnode.hpp"
 #include "protocol/limits.hpp"
@@ -65,6 +66,16 @@ durable_files files_in_memory(std::shared_ptr<std::map<std::string, std::string>
             (*files)[name] = bytes;
             return caf::error{};
           }};
+}
+
+/// The directory's file that says when the node was last alive, in microseconds since 1970.
+constexpr const char* alive_name = "alive";
+
+void note_alive(const durable_files& files, node_context& context) {
+  std::string bytes;
+  byte_writer{bytes}.u64(context.wall_clock());
+  if (auto err = files.write(alive_name, bytes))
+    context.log.debug("can not note that the node is alive: {}", message_of(err));
 }
 
 /// A node that lost one of these would go on half: it stops loudly instead.
@@ -135,19 +146,25 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   topology = system.spawn(topology_keeper, context,
                           directory_ ? files_in(directory_) : files_in_memory(environment.files),
                           vnodes, dialer, membership, random());
-  admin = system.spawn(kai::admin, context, vnodes);
+  std::function<void()> alive;
+  if (directory_)
+    alive = [files = files_in(directory_), context = context] { note_alive(files, *context); };
+  sync = system.spawn(kai::sync, context, vnodes, std::move(alive));
+  admin = system.spawn(kai::admin, context, vnodes, sync);
   hints = system.spawn(kai::hints, vnodes);
-  stats = spawn_on_loop<stats_actor>(system, kai::stats, loop, vnodes, admin);
+  stats = spawn_on_loop<stats_actor>(system, kai::stats, loop, vnodes, admin, sync);
   must_live(context, gateway, "gateway");
   must_live(context, membership, "membership");
   must_live(context, topology, "topology");
   must_live(context, admin, "admin");
   must_live(context, hints, "hints");
+  must_live(context, sync, "sync");
   must_live(context, stats, "stats");
   for (auto& x : vnodes)
     must_live(context, x, "vnode");
   caf::anon_send(membership, start_atom::value, topology, admin);
   caf::anon_send(membership, start_atom::value, view_sink{hints});
+  caf::anon_send(membership, start_atom::value, view_sink{sync});
   caf::anon_send(gateway, start_atom::value, vnodes, topology, admin);
   open_ = true;
   return caf::none;
@@ -157,7 +174,7 @@ caf::error node_core::open_storage() {
   if (context->options.storage.engine == engine_kind::memory) {
     vnodes.push_back(spawn_on_loop<vnode_actor>(
         system, vnode, context, memory_storage(context, context->options.cluster.partitions),
-        engine_factory{memory_storage}, std::shared_ptr<const bool>{}));
+        engine_factory{memory_storage}, losses_ptr{}));
     return caf::none;
   }
   directory_options options;
@@ -171,12 +188,39 @@ caf::error node_core::open_storage() {
     return directory.error();
   directory_ = std::make_shared<open_directory>();
   directory_->files = std::move(*directory);
+  if (auto err = forget_what_is_too_old())
+    return err;
   auto& identity = directory_->files->identity();
   context->id = identity.node;
   for (uint32_t i = 0; i < identity.vnodes; ++i)
     if (auto err = add_vnode(i))
       return err;
   return caf::none;
+}
+
+/// A node that was away for longer than the grace may have what the others deleted and forgot: it
+/// starts empty, and is refilled.
+caf::error node_core::forget_what_is_too_old() {
+  auto stored = directory_->files->read_file(alive_name);
+  if (!stored)
+    return stored.error();
+  if (!*stored)
+    return caf::none;
+  byte_reader in{std::string_view{**stored}};
+  auto alive = in.u64();
+  if (!in.done())
+    return failure(errc::damaged,
+                   "the directory's file " + std::string{alive_name} + " is damaged");
+  auto grace =
+      std::chrono::duration_cast<std::chrono::microseconds>(context->options.storage.grace);
+  auto now = context->wall_clock();
+  if (now < alive + static_cast<timestamp>(grace.count()))
+    return caf::none;
+  context->log.warning(
+      "the data is {} s old, which is more than storage.grace ({} s): it is removed, "
+      "and this node is refilled by the others",
+      (now - alive) / 1'000'000, grace.count() / 1'000'000);
+  return directory_->files->start_over(context->id);
 }
 
 caf::error node_core::add_vnode(uint32_t index) {
@@ -186,9 +230,12 @@ caf::error node_core::add_vnode(uint32_t index) {
   options.env = environment.env;
   options.settle = environment.settle;
   options.hooks = hooks_for(context, index);
-  auto emptied = std::make_shared<bool>(false);
-  options.hooks.lost = [emptied](std::optional<partition_id> partition) {
-    *emptied = *emptied || !partition;
+  auto losses = std::make_shared<engine_losses>();
+  options.hooks.lost = [losses](std::optional<partition_id> partition) {
+    if (partition)
+      losses->partitions.push_back(*partition);
+    else
+      losses->all = true;
   };
   auto opened = make_engine(std::move(options));
   if (!opened)
@@ -197,12 +244,11 @@ caf::error node_core::add_vnode(uint32_t index) {
   if (auto err = restore_clock(*storage, context->clock))
     return err;
   engine_factory keep;
-  std::shared_ptr<const bool> flag = emptied;
   if (!environment.threads) {
-    vnodes.push_back(system.spawn(vnode, context, storage, keep, flag));
+    vnodes.push_back(system.spawn(vnode, context, storage, keep, losses));
     return caf::none;
   }
-  vnodes.push_back(system.spawn<caf::detached>(vnode, context, storage, keep, flag));
+  vnodes.push_back(system.spawn<caf::detached>(vnode, context, storage, keep, losses));
   ++departures_->awaited;
   // What is attached first is called last: everybody else who watches it has been told by then.
   caf::actor_cast<caf::strong_actor_ptr>(vnodes.back())
@@ -259,6 +305,7 @@ void node_core::end_actors() {
   end(membership);
   end(topology);
   end(admin);
+  end(sync);
   end(hints);
   end(stats);
   end(gateway);

@@ -95,11 +95,13 @@ public:
   topology_actor topology;
   admin_actor admin;
   hints_actor hints;
+  sync_actor sync;
   stats_actor stats;
 
 private:
   caf::error open_storage();
   caf::error add_vnode(uint32_t index);
+  caf::error forget_what_is_too_old();
   void end_actors();
   void await_vnodes();
 

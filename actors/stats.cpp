@@ -87,7 +87,8 @@ void add_storage(stat_lines& out, node_context& context, const vnode_report& x) 
   out.add("evictions", x.evicted);
 }
 
-void add_cluster(stat_lines& out, io_loop& loop, const vnode_report& report) {
+void add_cluster(stat_lines& out, io_loop& loop, const vnode_report& report,
+                 const sync_report& synced) {
   auto& x = loop.count;
   auto& context = loop.context();
   out.add("kai_node", context.name);
@@ -112,6 +113,11 @@ void add_cluster(stat_lines& out, io_loop& loop, const vnode_report& report) {
   out.add("kai_hints_stored", report.hints.stored);
   out.add("kai_hints_replayed", report.hints.replayed);
   out.add("kai_hints_dropped", report.hints.dropped);
+  out.add("kai_sync_rounds", synced.rounds);
+  out.add("kai_sync_keys_sent", synced.keys_sent);
+  out.add("kai_sync_keys_received", synced.keys_received);
+  out.add("kai_partitions_recovering", synced.recovering);
+  out.add("kai_tombstones_reaped", synced.reaped);
   out.add("kai_siblings_seen", x.siblings_seen);
   out.add("kai_siblings_dropped", report.siblings_dropped);
   out.add("kai_items_too_large", x.too_large);
@@ -203,25 +209,30 @@ caf::result<std::string> on_stats(pointer self, const std::string& argument) {
               [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
     return promise;
   }
-  gather(self, [self, promise](const vnode_report& report) mutable {
-    auto& loop = *self->state.loop;
-    stat_lines out;
-    add_process(out, loop.context());
-    add_clients(out, loop);
-    add_storage(out, loop.context(), report);
-    add_cluster(out, loop, report);
-    promise.deliver(out.end());
-  });
+  auto with = [self, promise](const sync_report& synced) {
+    gather(self, [self, promise, synced](const vnode_report& report) mutable {
+      auto& loop = *self->state.loop;
+      stat_lines out;
+      add_process(out, loop.context());
+      add_clients(out, loop);
+      add_storage(out, loop.context(), report);
+      add_cluster(out, loop, report, synced);
+      promise.deliver(out.end());
+    });
+  };
+  self->request(st.sync, limits::service_deadline, report_atom::value)
+      .then(with, [with](const caf::error&) { with({}); });
   return promise;
 }
 
 } // namespace
 
 stats_actor::behavior_type stats(pointer self, io_loop_ptr loop, std::vector<vnode_actor> vnodes,
-                                 admin_actor admin) {
+                                 admin_actor admin, sync_actor sync) {
   self->state.loop = std::move(loop);
   self->state.vnodes = std::move(vnodes);
   self->state.admin = std::move(admin);
+  self->state.sync = std::move(sync);
   return {
       [self](stats_atom, const std::string& argument) { return on_stats(self, argument); },
   };

@@ -15,9 +15,11 @@ struct stats_state {
   io_loop_ptr loop;
   std::vector<vnode_actor> vnodes;
   admin_actor admin;
+  sync_actor sync;
 };
 
 stats_actor::behavior_type stats(stats_actor::stateful_pointer<stats_state> self, io_loop_ptr loop,
-                                 std::vector<vnode_actor> vnodes, admin_actor admin);
+                                 std::vector<vnode_actor> vnodes, admin_actor admin,
+                                 sync_actor sync);
 
 } // namespace kai

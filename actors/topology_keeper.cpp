@@ -5,6 +5,7 @@
 
 #include "actors/topology_vote.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/topology_rules.hpp"
 
 namespace kai {
 
@@ -184,8 +185,19 @@ caf::result<bool> start(pointer self) {
   return promise;
 }
 
-/// At a member: a node wants to join. Only while nobody holds data, for moving data is not there
-/// yet.
+void admit(pointer self, caf::typed_response_promise<std::string> promise, member x) {
+  propose(self, {"member " + x.name, [x](const topology& now) { return with_member(now, x); },
+                 [promise](const caf::expected<topology>& decided) mutable {
+                   if (decided)
+                     promise.deliver(encode_blob(*decided).str());
+                   else
+                     promise.deliver(decided.error());
+                 }});
+}
+
+/// At a member: a node wants to join. One that comes with the name and zone of a member, and empty,
+/// takes its place and is refilled. Others only while nobody holds data, for moving data is not
+/// there yet.
 caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto& st = self->state;
   if (st.current.epoch == 0)
@@ -197,9 +209,17 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
   if (known && known->id == newcomer->id)
     return encode_blob(st.current).str();
   auto promise = self->make_response_promise<std::string>();
+  if (known && known->zone == newcomer->zone) {
+    auto index = static_cast<size_t>(known - st.current.members.data());
+    if (known->name == st.context->name ||
+        (st.view && st.view->topo.epoch == st.current.epoch && st.view->alive[index]))
+      return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
+    admit(self, promise, *newcomer);
+    return promise;
+  }
   auto records = std::make_shared<uint64_t>(0);
   auto silent = std::make_shared<std::string>();
-  auto admit = [self, promise, records, silent, x = *newcomer]() mutable {
+  auto counted = [self, promise, records, silent, x = *newcomer]() mutable {
     caf::error refused;
     if (!silent->empty())
       refused = failure(errc::refused, "can not tell whether the cluster holds data: " + *silent);
@@ -210,15 +230,9 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
       promise.deliver(refused);
       return;
     }
-    propose(self, {"member " + x.name, [x](const topology& now) { return with_member(now, x); },
-                   [promise](const caf::expected<topology>& decided) mutable {
-                     if (decided)
-                       promise.deliver(encode_blob(*decided).str());
-                     else
-                       promise.deliver(decided.error());
-                   }});
+    admit(self, promise, x);
   };
-  count_records(self, [self, records, silent, admit](caf::expected<uint64_t> own) {
+  count_records(self, [self, records, silent, counted](caf::expected<uint64_t> own) {
     if (own)
       *records += *own;
     else
@@ -233,7 +247,7 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
           else
             *silent = self->state.current.members[voter].name + ": " + message_of(x.error());
         },
-        admit);
+        counted);
   });
   return promise;
 }

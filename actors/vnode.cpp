@@ -1,6 +1,7 @@
 #include "actors/vnode.hpp"
 
 #include "protocol/limits.hpp"
+#include "protocol/sync_rules.hpp"
 
 namespace kai {
 
@@ -37,8 +38,8 @@ private:
     if (!found)
       return failed(found.error());
     if (what.digest_only)
-      return digest_answer{digest_of(x.key.view(), *found), st_.caught_up()};
-    return record_answer{std::move(*found), st_.caught_up()};
+      return digest_answer{digest_of(x.key.view(), *found), st_.caught_up(x.partition)};
+    return record_answer{std::move(*found), st_.caught_up(x.partition)};
   }
 
   answer_body carry_out(const call& x, store_call& what) {
@@ -101,8 +102,30 @@ private:
 
   answer_body carry_out(const call&, const lead_call&) { return misplaced(); }
   answer_body carry_out(const call&, const service_call&) { return misplaced(); }
-  answer_body carry_out(const call&, const tree_call&) { return misplaced(); }
-  answer_body carry_out(const call&, const leaf_call&) { return misplaced(); }
+
+  answer_body carry_out(const call& x, const tree_call& what) {
+    if (st_.evicts())
+      return no_tree();
+    auto tree = st_.trees.find_or_make(*st_.storage, x.partition);
+    if (!tree)
+      return failed(tree.error());
+    tree_answer result;
+    if ((*tree)->root() != what.root)
+      result.leaves = (*tree)->leaves();
+    return result;
+  }
+
+  answer_body carry_out(const call& x, const leaf_call& what) {
+    if (st_.evicts() || what.leaf >= merkle_tree::leaf_count)
+      return no_tree();
+    auto found = read_leaf(*st_.storage, x.partition, what.leaf, st_.trees.partitions(),
+                           st_.context->flushed());
+    return found ? answer_body{std::move(*found)} : failed(found.error());
+  }
+
+  static answer_body no_tree() {
+    return failed_answer{errc::refused, true, "a node that evicts keeps no Merkle trees"};
+  }
 
   static answer_body misplaced() {
     return failed_answer{errc::malformed, true, "no call for a vnode"};
@@ -141,6 +164,8 @@ private:
     if (first) {
       i->second.replaced = footprint_of(x.key.view(), replaced);
       i->second.partition = x.partition;
+      if (st_.trees.has(x.partition))
+        i->second.replaced_digest = digest_of(x.key.view(), replaced);
     }
     i->second.value = std::move(value);
   }
@@ -163,6 +188,61 @@ private:
   bool depends_ = false;
 };
 
+/// What the engine lost since: its trees are wrong, and where everything went, the node knows
+/// nothing of its partitions.
+void note_losses(vnode_state& st) {
+  if (!st.losses || (!st.losses->all && st.losses->partitions.empty()))
+    return;
+  auto lost = std::exchange(*st.losses, {});
+  if (lost.all) {
+    st.trees.forget(std::nullopt);
+    st.behind.assign(st.behind.size(), true);
+  }
+  for (auto x : lost.partitions)
+    st.trees.forget(x);
+}
+
+/// Looks at some records of a partition and drops those that may go.
+caf::result<reap_result> reap(vnode_state& st, const reap_order& x) {
+  write_batch batch;
+  std::vector<std::pair<blob, uint64_t>> gone;
+  reap_result result;
+  size_t seen = 0;
+  auto flushed = st.context->flushed();
+  auto look = [&](uint64_t hash, const blob& key, record&& value) {
+    if (seen++ >= limits::reaped_per_tick && hash != result.next) {
+      result.more = true;
+      result.next = hash;
+      return false;
+    }
+    result.next = hash;
+    if (reapable(over_since(value, flushed), x.in_sync, x.times)) {
+      gone.emplace_back(key, digest_of(key.view(), value));
+      batch.remove(x.partition, area::data, key, footprint_of(key.view(), value));
+    }
+    return true;
+  };
+  if (auto err = st.storage->scan(x.partition, area::data, x.from, look))
+    return err;
+  if (!batch.empty())
+    if (auto err = st.storage->write(batch))
+      return err;
+  for (auto& [key, digest] : gone)
+    st.trees.change(x.partition, key.view(), digest, 0);
+  result.reaped = gone.size();
+  return result;
+}
+
+caf::result<partition_list> behind_partitions(const vnode_state& st) {
+  if (st.behind.empty())
+    return failure(errc::not_a_member, "the vnode does not know the partitions yet");
+  partition_list result;
+  for (size_t i = 0; i < st.behind.size(); ++i)
+    if (st.behind[i])
+      result.push_back(static_cast<partition_id>(i));
+  return result;
+}
+
 /// Carries out everything that waits, with one write of the engine.
 void run_all(pointer self) {
   auto& st = self->state;
@@ -175,10 +255,15 @@ void run_all(pointer self) {
   if (!st.writes.empty() || st.hints.changed()) {
     write_batch batch;
     for (auto& [key, x] : st.writes)
-      batch.put(x.partition, area::data, key, std::move(x.value), x.replaced);
+      batch.put(x.partition, area::data, key, x.value, x.replaced);
     st.hints.add_to(batch);
     err = st.storage->write(batch);
     st.hints.written(!err);
+    if (!err)
+      for (auto& [key, x] : st.writes)
+        if (st.trees.has(x.partition))
+          st.trees.change(x.partition, key.view(), x.replaced_digest,
+                          digest_of(key.view(), x.value));
     st.writes.clear();
   }
   for (auto& w : all) {
@@ -192,6 +277,7 @@ void run_all(pointer self) {
     w.answers.header = {st.context->now(), st.context->epoch()};
     self->send(caf::actor_cast<answer_batch_sink>(w.reply_to), std::move(w.answers));
   }
+  note_losses(st);
 }
 
 void flush_later(pointer self) {
@@ -208,19 +294,19 @@ vnode_report report(const vnode_state& st) {
           x.evicted,
           st.write_failures,
           st.siblings_dropped,
-          st.caught_up(),
           st.hints.report()};
 }
 
 } // namespace
 
 vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_ptr<engine> storage,
-                                 engine_factory remake, std::shared_ptr<const bool> emptied) {
+                                 engine_factory remake, losses_ptr losses) {
   auto& st = self->state;
   st.context = std::move(context);
   st.storage = std::move(storage);
   st.remake = std::move(remake);
-  st.emptied = std::move(emptied);
+  st.losses = std::move(losses);
+  note_losses(st);
   if (st.context->options.storage.engine == engine_kind::memory)
     st.clock_bound = UINT64_MAX;
   hint_limits for_hints;
@@ -242,6 +328,8 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         if (st.remake && partitions != st.context->options.cluster.partitions)
           st.storage = st.remake(st.context, partitions);
         st.hints.count_from_start(partitions);
+        st.trees = partition_trees{partitions};
+        st.behind.assign(partitions, !st.evicts());
       },
       [self](flush_batch_atom) { run_all(self); },
       [self](tick_atom) {
@@ -250,9 +338,18 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         if (auto err = storage.flush())
           self->state.context->log.debug("flushing storage: {}", message_of(err));
         storage.count_some(limits::counted_per_tick);
+        note_losses(self->state);
         self->state.hints.count_some(storage, limits::counted_per_tick);
       },
       [self](report_atom) { return report(self->state); },
+      [self](behind_atom) { return behind_partitions(self->state); },
+      [self](behind_atom, const partition_list& partitions, bool behind) {
+        auto& st = self->state;
+        for (auto x : partitions)
+          if (x < st.behind.size() && !st.evicts())
+            st.behind[x] = behind;
+      },
+      [self](const reap_order& x) { return reap(self->state, x); },
       [self](const hint_question& x) {
         auto& st = self->state;
         auto found = st.hints.find_some(*st.storage, x, st.context->wall_clock());

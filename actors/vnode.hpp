@@ -10,6 +10,7 @@
 
 #include "actors/hint_store.hpp"
 #include "actors/node_context.hpp"
+#include "actors/partition_trees.hpp"
 #include "storage/engine.hpp"
 
 namespace kai {
@@ -17,6 +18,13 @@ namespace kai {
 /// Makes an engine for a number of partitions.
 using engine_factory =
     std::function<std::shared_ptr<engine>(const context_ptr& context, uint32_t partitions)>;
+
+/// What an engine's hook says was lost, until the vnode takes note of it.
+struct engine_losses {
+  bool all = false;
+  std::vector<partition_id> partitions;
+};
+using losses_ptr = std::shared_ptr<engine_losses>;
 
 /// A stripe of this node's partitions and the engine under it. Makes the dots of the writes it
 /// leads and decides conditional ones. Gathers the batches that wait and carries them out with one
@@ -34,6 +42,7 @@ struct vnode_state {
     partition_id partition = 0;
     record value;
     footprint replaced;
+    uint64_t replaced_digest = 0;
   };
   struct key_hasher {
     size_t operator()(const blob& x) const { return static_cast<size_t>(key_hash(x.view())); }
@@ -50,8 +59,10 @@ struct vnode_state {
   context_ptr context;
   std::shared_ptr<engine> storage;
   engine_factory remake;
-  /// Set by the engine's hook when its database was damaged and replaced by an empty one.
-  std::shared_ptr<const bool> emptied;
+  losses_ptr losses;
+  partition_trees trees;
+  /// Partitions whose replicas elsewhere may have more: what is not here proves nothing.
+  std::vector<bool> behind;
   /// Dots are issued below this, which is on disk. Unlimited over a memory engine, whose node id is
   /// new every time.
   timestamp clock_bound = 0;
@@ -62,20 +73,19 @@ struct vnode_state {
   hint_store hints;
   uint64_t siblings_dropped = 0;
 
-  /// False: what the engine does not have proves nothing.
-  bool caught_up() const {
-    auto started = storage->started();
-    return started != start_state::emptied && started != start_state::lossy &&
-           !(emptied && *emptied);
-  }
+  /// Before its start it knows of no partition, and is behind with all.
+  bool caught_up(partition_id x) const { return evicts() || (x < behind.size() && !behind[x]); }
+  /// A node that evicts is a cache: it keeps no trees, and is never behind.
+  bool evicts() const { return context->options.storage.evict == eviction::lru; }
   uint64_t write_failures = 0;
 };
 
 /// `remake`: for an engine whose layout depends on the number of partitions, which a node that
-/// joins learns late; else empty. `emptied`: what the engine's hook sets (null: it cannot happen).
+/// joins learns late; else empty. `losses`: what the
+/// engine's hook fills (null: nothing can be lost).
 vnode_actor::behavior_type vnode(vnode_actor::stateful_pointer<vnode_state> self,
                                  context_ptr context, std::shared_ptr<engine> storage,
-                                 engine_factory remake, std::shared_ptr<const bool> emptied);
+                                 engine_factory remake, losses_ptr losses);
 
 /// Sets `clock` above everything that was issued over this engine before.
 caf::error restore_clock(engine& storage, hybrid_clock& clock);

@@ -78,9 +78,13 @@ int wait_settled(const admin_request& asked, clock_type::time_point deadline) {
   admin_client client{asked.node};
   progress_line progress;
   std::string last = "no answer in time";
+  // What was found equal before may be so no more.
+  auto fresh = false;
   while (clock_type::now() < deadline) {
+    if (!fresh)
+      fresh = static_cast<bool>(ask(client, "resync", {}, deadline));
     auto status = ask(client, "status", {}, deadline);
-    if (status && status->is_object() && status->value("settled", false)) {
+    if (fresh && status && status->is_object() && status->value("settled", false)) {
       progress.show("");
       show(asked, *status);
       return 0;

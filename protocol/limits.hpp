@@ -196,7 +196,8 @@ inline constexpr std::chrono::milliseconds sync_retry{1000};
 inline constexpr std::chrono::milliseconds sync_tick{100};
 inline constexpr std::chrono::seconds sync_young{2};
 
-/// Of one comparison, under way at once: leaves and keys.
+/// Of one comparison, under way at once: partitions, leaves and keys.
+inline constexpr size_t sync_partitions_at_once = 64;
 inline constexpr size_t sync_leaves_in_flight = 16;
 inline constexpr size_t sync_keys_in_flight = 32;
 

@@ -166,7 +166,8 @@ timestamp over_since(const record& x, timestamp flushed) {
     if (v.tombstone)
       end = v.written.clock;
     else if (v.expires != 0)
-      end = v.expires;
+      // One may be stored with an expiry that is long past.
+      end = std::max(v.expires, v.written.clock);
     if (v.written.clock <= flushed)
       end = std::min(end, flushed);
     if (end == UINT64_MAX)

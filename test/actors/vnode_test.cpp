@@ -47,12 +47,11 @@ public:
   }
   caf::error flush() override { return caf::none; }
   engine_stats stats() const override { return inner_->stats(); }
-  start_state started() const override { return how_started; }
+  start_state started() const override { return start_state::fresh; }
 
   caf::error read_error;
   caf::error write_error;
   caf::error meta_error;
-  start_state how_started = start_state::fresh;
   int writes = 0;
   int meta_writes = 0;
 
@@ -61,15 +60,15 @@ private:
 };
 
 struct vnode_world : virtual_time {
-  explicit vnode_world(engine_kind kind = engine_kind::leveldb,
-                       start_state how = start_state::fresh) {
+  explicit vnode_world(engine_kind kind = engine_kind::leveldb) {
     context = make_context("here");
     context->options.storage.engine = kind;
-    storage->how_started = how;
-    vnode =
-        own(spawn_on_loop<vnode_actor>(sys, kai::vnode, context, std::shared_ptr<engine>(storage),
-                                       engine_factory{}, std::shared_ptr<const bool>{}));
-    run();
+    vnode = own(spawn_on_loop<vnode_actor>(
+        sys, kai::vnode, context, std::shared_ptr<engine>(storage), engine_factory{}, losses));
+    self->send(vnode, start_atom::value, uint32_t{1});
+    self->send(vnode, behind_atom::value, partition_list{0}, false);
+    // It counts what it holds from before.
+    advance(limits::flush_interval);
   }
 
   /// One batch, and its answers in the order of the calls.
@@ -100,6 +99,7 @@ struct vnode_world : virtual_time {
 
   context_ptr context;
   std::shared_ptr<fake_engine> storage = std::make_shared<fake_engine>();
+  losses_ptr losses = std::make_shared<engine_losses>();
   vnode_actor vnode;
 };
 
@@ -333,10 +333,20 @@ TEST_CASE("a damaged record can not be read, and a write replaces it") {
   CHECK(w.held() == by_another_node(3, "x"));
 }
 
-TEST_CASE("a vnode whose engine lost its data says that it is not caught up") {
-  vnode_world w{engine_kind::leveldb, start_state::emptied};
+TEST_CASE("a vnode is behind from its start until it is told that it has caught up") {
+  vnode_world w;
+  w.self->send(w.vnode, start_atom::value, uint32_t{1});
   CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
   CHECK_FALSE(std::get<digest_answer>(w.one(read_call{true}).what).caught_up);
+  w.self->send(w.vnode, behind_atom::value, partition_list{0}, false);
+  CHECK(std::get<record_answer>(w.one(read_call{}).what).caught_up);
+}
+
+TEST_CASE("a vnode whose engine lost everything is behind again") {
+  vnode_world w;
+  w.losses->all = true;
+  w.one(apply(mutation_kind::set, "v"));
+  CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
 }
 
 TEST_CASE("a vnode that is stopped writes what waits and ends") {

@@ -60,7 +60,7 @@ std::string refused_file(const std::string& text) {
 }
 
 std::string text_of_conf() {
-  std::ifstream in{fs::path{__FILE__}.parent_path() / "../../conf/kai.conf"};
+  std::ifstream in{fs::path{KAI_TEST_DIR} / "../conf/kai.conf"};
   std::ostringstream out;
   out << in.rdbuf();
   return out.str();
@@ -329,8 +329,8 @@ TEST_CASE("the development files are five nodes that can run together") {
   std::set<uint16_t> ports;
   std::set<std::string> names;
   for (int i = 1; i <= 5; ++i) {
-    auto file = fs::path{__FILE__}.parent_path() / "../../conf/development" /
-                ("node" + std::to_string(i) + ".conf");
+    auto file =
+        fs::path{KAI_TEST_DIR} / "../conf/development" / ("node" + std::to_string(i) + ".conf");
     auto x = good({"--config-file=" + file.string()}).options.node;
     ports.insert({x.memcache.port, x.cluster.port, *x.admin.port});
     names.insert(x.node.name);

@@ -342,6 +342,9 @@ TEST_CASE("a record is over once all its versions are deleted, expired or flushe
   expiring.versions[0].expires = 500;
   CHECK(over_since(expiring, 0) == 500);
   CHECK(over_since(expiring, 150) == 150);
+  auto expired = value;
+  expired.versions[0].expires = 1;
+  CHECK(over_since(expired, 0) == 100);
   auto deleted = with_version(2, 300);
   deleted.versions[0].tombstone = true;
   CHECK(over_since(deleted, 0) == 300);

@@ -2,11 +2,12 @@
 
 #include <charconv>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "actors/log.hpp"
-#include "test/sim/simulation.hpp"
+#include "test/sim/faults.hpp"
 
 namespace {
 
@@ -15,6 +16,8 @@ struct arguments {
   uint64_t to = 1;
   bool verbose = false;
   kai::test::simulation_options simulation;
+  /// Set: faults, too.
+  std::optional<kai::test::fault_mode> faults;
 };
 
 template <class T>
@@ -47,6 +50,10 @@ bool parse(std::string_view text, arguments& x) {
     x.simulation.engine = value == "memory" ? kai::engine_kind::memory : kai::engine_kind::leveldb;
     return true;
   }
+  if (name == "--faults" && (value == "one" || value == "many")) {
+    x.faults = value == "one" ? kai::test::fault_mode::one : kai::test::fault_mode::many;
+    return true;
+  }
   if (text == "--flush-under-load")
     return x.simulation.flush_under_load = true;
   if (text == "--verbose")
@@ -61,6 +68,8 @@ std::string replay(const arguments& x, uint64_t seed) {
     text += " --ops=" + std::to_string(x.simulation.operations);
   if (x.simulation.clients != 0)
     text += " --clients=" + std::to_string(x.simulation.clients);
+  if (x.faults)
+    text += std::string{" --faults="} + (*x.faults == kai::test::fault_mode::one ? "one" : "many");
   if (x.simulation.engine == kai::engine_kind::leveldb)
     text += " --engine=leveldb";
   if (x.simulation.flush_under_load)
@@ -81,11 +90,11 @@ int main(int argc, char** argv) {
   arguments x;
   for (int i = 1; i < argc; ++i)
     if (!parse(argv[i], x)) {
-      std::fprintf(
-          stderr,
-          "kai-sim: %s: not understood\nusage: kai-sim [--seed=N | --seeds=FROM..TO] "
-          "[--ops=N] [--clients=N] [--engine=memory|leveldb] [--flush-under-load] [--verbose]\n",
-          argv[i]);
+      std::fprintf(stderr,
+                   "kai-sim: %s: not understood\nusage: kai-sim [--seed=N | --seeds=FROM..TO] "
+                   "[--ops=N] [--clients=N] [--engine=memory|leveldb] [--faults=one|many] "
+                   "[--flush-under-load] [--verbose]\n",
+                   argv[i]);
       return 2;
     }
   kai::set_initial_log_level(x.verbose ? kai::log_level::debug : kai::log_level::error);
@@ -96,7 +105,8 @@ int main(int argc, char** argv) {
   kai::test::simulation_result last;
   for (auto seed = x.from; seed <= x.to; ++seed) {
     x.simulation.seed = seed;
-    last = kai::test::simulate(x.simulation);
+    last = x.faults ? kai::test::simulate_faults({seed, *x.faults, x.simulation.operations})
+                    : kai::test::simulate(x.simulation);
     operations += last.operations;
     steps += last.steps;
     gave_way += last.gave_way;

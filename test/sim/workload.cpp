@@ -14,10 +14,15 @@ namespace {
 /// A moment long past: what is stored with it is gone at once.
 constexpr timestamp expired = 1;
 
+/// An own key is deleted so long after it was set, which is longer than the nodes' clocks differ
+/// where two sides of a cluster do not hear of each other.
+constexpr std::chrono::milliseconds own_key_rest{100};
+
 } // namespace
 
 workload::workload(sim_cluster& cluster, workload_options options)
-    : cluster_(cluster), options_(std::move(options)), random_(cluster.random()()) {
+    : cluster_(cluster), options_(std::move(options)), random_(cluster.random()()),
+      shared_keys_(options_.keys), avoided_(cluster.size()) {
   for (size_t i = 0; i < options_.keys; ++i)
     keys_.push_back(options_.prefix + std::to_string(i));
   clients_.resize(options_.clients);
@@ -42,11 +47,19 @@ workload::actor_type::behavior_type workload::behavior(actor_type::pointer self,
   };
 }
 
-bool workload::run(size_t operations) {
+void workload::begin(size_t operations) {
   for (auto& x : clients_) {
     x.left = operations;
     caf::anon_send(x.handle, tick_atom::value);
   }
+}
+
+bool workload::finish() {
+  return cluster_.run_until([this] { return idle(); }, std::chrono::seconds{60});
+}
+
+bool workload::run(size_t operations) {
+  begin(operations);
   auto half_done = [&] {
     return std::all_of(clients_.begin(), clients_.end(),
                        [&](auto& x) { return x.left <= operations / 2; });
@@ -54,7 +67,17 @@ bool workload::run(size_t operations) {
   if (options_.flush_under_load &&
       !(cluster_.run_until(half_done, std::chrono::seconds{60}) && flush()))
     return false;
-  return cluster_.run_until([this] { return idle(); }, std::chrono::seconds{60});
+  return finish();
+}
+
+void workload::lose_node(size_t node) {
+  for (auto& x : clients_)
+    if (x.node == node && !x.open.empty()) {
+      for (auto& [tag, where] : x.open)
+        lost_.insert(tag);
+      x.open.clear();
+      caf::anon_send(x.handle, tick_atom::value);
+    }
 }
 
 bool workload::idle() const {
@@ -63,11 +86,29 @@ bool workload::idle() const {
 }
 
 size_t workload::random_node() {
-  size_t i;
-  do {
-    i = random(cluster_.size());
-  } while (!cluster_.is_up(i));
-  return i;
+  std::vector<size_t> choice;
+  for (auto avoid : {true, false})
+    for (size_t i = 0; i < cluster_.size() && (avoid || choice.empty()); ++i)
+      if (cluster_.is_up(i) && !(avoid && avoided_[i]))
+        choice.push_back(i);
+  return choice[random(choice.size())];
+}
+
+/// A set of a key that nobody else writes, or the delete of one that this client has set.
+void workload::ask_own_key(size_t index, request_list& out) {
+  auto& who = clients_[index];
+  mutation x;
+  if (!who.own.empty() && random(2) == 0 &&
+      who.own.front().second + own_key_rest < cluster_.elapsed()) {
+    auto key = who.own.front().first;
+    who.own.erase(who.own.begin());
+    x.kind = mutation_kind::remove;
+    return ask(index, who.node, key, x, out);
+  }
+  auto key = options_.prefix + "own" + std::to_string(keys_.size());
+  keys_.push_back(key);
+  x.value = blob::copy_of(random_value());
+  ask(index, who.node, key, x, out);
 }
 
 std::string workload::random_value() {
@@ -138,14 +179,19 @@ void workload::act(size_t index, actor_type::pointer self) {
   auto& who = clients_[index];
   if (who.left == 0)
     return;
-  if (who.open.empty() && random(4) == 0)
+  if (who.open.empty() && (random(4) == 0 || !cluster_.is_up(who.node) || avoided_[who.node]))
     who.node = random_node();
   if (!cluster_.is_up(who.node))
     return;
   request_list list;
   auto most = 1 + random(options_.pipeline);
   while (who.left > 0 && who.open.size() < most) {
-    auto& key = keys_[random(keys_.size())];
+    if (options_.own_key_one_in != 0 && random(options_.own_key_one_in) == 0) {
+      --who.left;
+      ask_own_key(index, list);
+      continue;
+    }
+    auto& key = keys_[random(shared_keys_)];
     auto busy =
         std::any_of(who.open.begin(), who.open.end(), [&](auto& x) { return x.second.key == key; });
     if (busy)
@@ -161,6 +207,8 @@ void workload::on_responses(size_t index, response_list& xs, actor_type::pointer
   auto& who = clients_[index];
   for (auto& x : xs.responses) {
     auto i = who.open.find(x.tag);
+    if (i == who.open.end() && lost_.count(x.tag))
+      continue;
     if (i == who.open.end()) {
       // An answer given twice: the promise of one answer is broken.
       ++stray_answers_;
@@ -199,6 +247,8 @@ void workload::note_answer(client& who, operation& x, const std::string& key, re
       who.tokens[key] = x.seen->cas;
   } else {
     x.result = std::get<outcome>(std::move(answer.what));
+    if (x.change.kind == mutation_kind::set && key.find("own") != std::string::npos)
+      who.own.emplace_back(key, cluster_.elapsed());
     if (x.result.cas != 0 && random(2) == 0)
       who.tokens[key] = x.result.cas;
   }

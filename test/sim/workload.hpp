@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct workload_options {
   caf::timespan pause_max = std::chrono::milliseconds{3};
   /// `run` sends a flush_all when half of its operations are done.
   bool flush_under_load = false;
+  /// One operation in so many goes to a key of its own, which is set once and then, perhaps,
+  /// deleted; 0: none.
+  uint32_t own_key_one_in = 0;
 };
 
 /// Clients that ask a cluster random things and write down what they see. Each talks to one node at
@@ -35,11 +39,19 @@ public:
 
   /// Every client carries out `operations` more; false: they were not all answered in time.
   bool run(size_t operations);
+  /// The same in two parts: what happens to the cluster in between happens under load.
+  void begin(size_t operations);
+  bool finish();
+  /// The node has crashed: what it had to answer has an unknown end, and its clients go elsewhere.
+  void lose_node(size_t node);
+  /// Nobody sends anything to the node, or does again.
+  void avoid(size_t node, bool on) { avoided_[node] = on; }
   /// flush_all at a random node while no client does anything; false: it failed.
   bool flush();
   /// Every key is read at every live node, one after another.
   bool read_everywhere();
 
+  /// All that were written to, those of `own_key_one_in` included.
   const std::vector<std::string>& keys() const { return keys_; }
   const std::map<std::string, key_history>& histories() const { return histories_; }
   /// The longest that an answer took.
@@ -65,6 +77,8 @@ private:
     std::map<uint64_t, position> open;
     /// The last cas unique it saw, by key.
     std::map<std::string, uint64_t> tokens;
+    /// Own keys that it has set, and when that was acknowledged.
+    std::vector<std::pair<std::string, caf::timespan>> own;
   };
 
   static actor_type::behavior_type behavior(actor_type::pointer self, workload* owner,
@@ -78,6 +92,7 @@ private:
   std::optional<mutation> random_change(const client& who, const std::string& key);
   std::string random_value();
   size_t random_node();
+  void ask_own_key(size_t index, request_list& out);
   bool idle() const;
   uint64_t random(uint64_t below) { return random_() % below; }
 
@@ -85,7 +100,11 @@ private:
   workload_options options_;
   std::mt19937_64 random_;
   std::vector<std::string> keys_;
+  size_t shared_keys_ = 0;
+  std::vector<bool> avoided_;
   std::vector<client> clients_;
+  /// Tags of requests to nodes that crashed: an answer may have been on its way still.
+  std::set<uint64_t> lost_;
   std::map<std::string, key_history> histories_;
   /// Position in the order of everything sent and got.
   uint64_t now_ = 0;

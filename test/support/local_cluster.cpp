@@ -31,7 +31,8 @@ local_cluster::local_cluster(size_t nodes, cluster_settings settings) : settings
     if (!start(i))
       throw std::runtime_error("a node of the test's cluster did not start");
   }
-  advance(std::chrono::milliseconds{500});
+  // Until all have found their replicas equal.
+  advance(std::chrono::milliseconds{2500});
 }
 
 local_cluster::~local_cluster() {

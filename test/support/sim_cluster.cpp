@@ -5,7 +5,9 @@
 #include <caf/raise_error.hpp>
 #include <caf/send.hpp>
 
+#include "actors/vnode.hpp"
 #include "protocol/topology_messages.hpp"
+#include "test/support/virtual_time.hpp"
 
 namespace kai::test {
 
@@ -73,8 +75,8 @@ std::unique_ptr<sim_cluster> sim_cluster::founded(sim_options options) {
   result->write_topology();
   for (size_t i = 0; i < result->size(); ++i)
     result->start(i, {});
-  if (!result->run_until([&] { return result->connected(); }, std::chrono::seconds{30}))
-    CAF_RAISE_ERROR("the simulated nodes do not connect");
+  if (!result->run_until([&] { return result->caught_up(); }, std::chrono::seconds{30}))
+    CAF_RAISE_ERROR("the simulated nodes do not find their replicas equal");
   return result;
 }
 
@@ -91,10 +93,10 @@ std::unique_ptr<sim_cluster> sim_cluster::joined(sim_options options) {
     for (size_t i = 0; i < result->size(); ++i)
       if (result->node(i).loop->view->topo.members.size() != result->size())
         return false;
-    return result->connected();
+    return result->caught_up();
   };
   if (!result->run_until(all, std::chrono::seconds{30}))
-    CAF_RAISE_ERROR("the simulated nodes do not connect");
+    CAF_RAISE_ERROR("the simulated nodes do not find their replicas equal");
   return result;
 }
 
@@ -253,19 +255,42 @@ bool sim_cluster::connected() {
   return true;
 }
 
+bool sim_cluster::caught_up() {
+  if (!connected())
+    return false;
+  for (auto& x : nodes_) {
+    if (!x.core)
+      continue;
+    auto& view = *x.core->loop->view;
+    for (uint32_t p = 0; p < view.topo.settings.partitions; ++p) {
+      auto partition = static_cast<partition_id>(p);
+      auto& vnodes = x.core->vnodes;
+      if (view.owns(view.self, partition) &&
+          !state_of<vnode_state>(vnodes[p % vnodes.size()]).caught_up(partition))
+        return false;
+    }
+  }
+  return true;
+}
+
 void sim_cluster::cut(size_t a, size_t b) { network_->cut(a, b); }
 
 void sim_cluster::heal(size_t a, size_t b) { network_->heal(a, b); }
 
-void sim_cluster::crash(size_t i) {
+void sim_cluster::crash(size_t i, bool torn) {
   auto& x = nodes_[i];
   network_->listen(i, {}, {});
   network_->disconnect(i);
-  x.disk->crash();
+  if (torn)
+    x.disk->crash_torn(random_());
+  else
+    x.disk->crash();
   x.core->kill();
   run_idle();
   x.core.reset();
 }
+
+void sim_cluster::wipe(size_t i) { nodes_[i].disk = std::make_unique<memory_env>(); }
 
 void sim_cluster::restart(size_t i) {
   auto& x = nodes_[i];

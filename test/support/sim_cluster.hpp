@@ -76,11 +76,16 @@ public:
 
   /// Every live node is a member and sees every other live one that it is not cut off from.
   bool connected();
+  /// The same, and every live node's answers count towards R.
+  bool caught_up();
 
   void cut(size_t a, size_t b);
   void heal(size_t a, size_t b);
-  /// The machine goes: connections close, what was not synced is lost.
-  void crash(size_t i);
+  /// The machine goes: connections close, what was not synced is lost; or, torn, a random part of
+  /// it remains.
+  void crash(size_t i, bool torn = false);
+  /// Takes the disk out of a machine that has crashed, and puts an empty one in.
+  void wipe(size_t i);
   /// The node comes back: with its disk over LevelDB, else empty, and joins through the others.
   void restart(size_t i);
 
