@@ -18,8 +18,10 @@ void settle(peer_state& st, uint32_t index, answer x) {
   auto& s = st.slots[index];
   auto& g = st.groups[s.group];
   x.id = s.tag;
-  if (g.ready.answers.empty())
+  if (g.ready.answers.empty()) {
     st.touched.push_back(s.group);
+    g.ready.answers.reserve(g.open);
+  }
   g.ready.answers.push_back(std::move(x));
   --g.open;
   st.open_bytes -= s.bytes;
