@@ -124,11 +124,11 @@ private:
 using io_loop_ptr = std::shared_ptr<io_loop>;
 
 /// Hands calls about this node's partitions to the vnodes that hold them. Their answers go to
-/// `reply_to`.
+/// `reply_to`; none come where the node has ended meanwhile.
 template <class Self>
 void send_to_vnodes(Self* self, const vnode_list& vnodes, std::vector<call> calls,
                     const caf::strong_actor_ptr& reply_to) {
-  if (calls.empty())
+  if (calls.empty() || vnodes.empty())
     return;
   if (vnodes.size() == 1) {
     self->send(vnodes[0], vnode_batch{std::move(calls), reply_to});

@@ -52,19 +52,25 @@ void forget_equality(sync_state& st, partner& x, sync_state::time_point due) {
 void compare_with(pointer self, member_index other) {
   auto& st = self->state;
   auto name = st.view->topo.members[other].name;
-  partition_list shared;
+  round_plan plan;
+  plan.other = other;
   each_own_partition(*st.view, [&](partition_id partition, const auto& others) {
-    if (std::find(others.begin(), others.end(), other) != others.end())
-      shared.push_back(partition);
+    if (std::find(others.begin(), others.end(), other) == others.end())
+      return;
+    plan.partitions.push_back(partition);
+    if (st.behind.count(partition))
+      plan.thorough.insert(partition);
   });
   auto& x = st.partners[name];
   x.due = now(self) + limits::sync_interval;
-  if (shared.empty())
+  if (plan.partitions.empty())
     return;
   x.comparing = true;
   auto began = st.context->now();
-  auto done = [self, name, began, generation = x.generation,
-               asked = shared.size()](const partition_list& equal) {
+  auto young = static_cast<timestamp>(
+      std::chrono::duration_cast<std::chrono::microseconds>(limits::sync_young).count());
+  auto done = [self, name, began, young, generation = x.generation, asked = plan.partitions.size(),
+               thorough = plan.thorough](const partition_list& equal) {
     auto& st = self->state;
     auto found = st.partners.find(name);
     if (found == st.partners.end())
@@ -74,11 +80,12 @@ void compare_with(pointer self, member_index other) {
     if (x.generation != generation)
       return;
     for (auto partition : equal)
-      x.equal_at[partition] = x.ever_equal_at[partition] = began;
+      x.equal_at[partition] = x.ever_equal_at[partition] =
+          thorough.count(partition) ? began : began - young;
     if (equal.size() < asked)
       x.due = std::min(x.due, now(self) + limits::sync_retry);
   };
-  start_round(self, other, std::move(shared), std::move(done));
+  start_round(self, std::move(plan), std::move(done));
 }
 
 void compare_due(pointer self) {

@@ -18,15 +18,14 @@ constexpr uint64_t no_root = UINT64_MAX;
 /// One comparison. Lives in the callbacks of the calls under way.
 class round : public std::enable_shared_from_this<round> {
 public:
-  round(sync_self self, member_index other, partition_list partitions,
-        std::function<void(const partition_list&)> done)
-      : self_(self), view_(self->state.view), other_(other), partitions_(std::move(partitions)),
-        done_(std::move(done)) {}
+  round(sync_self self, round_plan plan, std::function<void(const partition_list&)> done)
+      : self_(self), view_(self->state.view), plan_(std::move(plan)), done_(std::move(done)) {}
 
   void next_partitions() {
     at_hand_.clear();
-    for (; next_ < partitions_.size() && at_hand_.size() < limits::sync_partitions_at_once; ++next_)
-      at_hand_.push_back(partitions_[next_]);
+    for (; next_ < plan_.partitions.size() && at_hand_.size() < limits::sync_partitions_at_once;
+         ++next_)
+      at_hand_.push_back(plan_.partitions[next_]);
     if (at_hand_.empty())
       return end();
     mine_.assign(at_hand_.size(), {});
@@ -74,7 +73,7 @@ private:
   void compare_roots() {
     std::vector<std::pair<member_index, call>> calls;
     for (size_t i = 0; i < at_hand_.size(); ++i)
-      calls.emplace_back(other_, call_for(at_hand_[i], tree_call{merkle_root(mine_[i])}));
+      calls.emplace_back(plan_.other, call_for(at_hand_[i], tree_call{merkle_root(mine_[i])}));
     ask(std::move(calls), &round::on_their_leaves, &round::next_leaves);
   }
 
@@ -98,7 +97,7 @@ private:
       auto [partition, leaf] = leaves_.front();
       compared_.push_back(partition);
       calls.emplace_back(view_->self, call_for(partition, leaf_call{leaf}));
-      calls.emplace_back(other_, call_for(partition, leaf_call{leaf}));
+      calls.emplace_back(plan_.other, call_for(partition, leaf_call{leaf}));
     }
     if (calls.empty())
       return next_partitions();
@@ -115,12 +114,18 @@ private:
 
   void compare_leaves() {
     auto& context = *self_->state.context;
-    sync_times times{context.now(), std::chrono::duration_cast<std::chrono::microseconds>(
-                                        context.options.storage.grace)};
+    sync_times times;
+    times.now = context.now();
+    times.grace =
+        std::chrono::duration_cast<std::chrono::microseconds>(context.options.storage.grace);
+    auto all = times;
+    all.young = std::chrono::microseconds{0};
     for (size_t i = 0; i < compared_.size(); ++i) {
       if (failed_.count(compared_[i]))
         continue;
-      for (auto& x : differing_keys(found_leaves_[2 * i], found_leaves_[2 * i + 1], times))
+      auto thorough = plan_.thorough.count(compared_[i]) != 0;
+      for (auto& x :
+           differing_keys(found_leaves_[2 * i], found_leaves_[2 * i + 1], thorough ? all : times))
         keys_.push_back({compared_[i], std::move(x), {}, {}});
     }
     next_keys();
@@ -136,7 +141,7 @@ private:
       auto& job = jobs_.back();
       for (auto own : {true, false})
         if (own ? job.what.mine : job.what.theirs) {
-          calls.emplace_back(own ? view_->self : other_,
+          calls.emplace_back(own ? view_->self : plan_.other,
                              call_for(job.partition, read_call{}, job.what.key));
           asked_.emplace_back(index, own);
         }
@@ -167,7 +172,7 @@ private:
       auto merged = merge(job.mine, job.theirs);
       for (auto own : {true, false})
         if (!merged.empty() && merged != (own ? job.mine : job.theirs)) {
-          calls.emplace_back(own ? view_->self : other_,
+          calls.emplace_back(own ? view_->self : plan_.other,
                              call_for(job.partition, store_call{merged}, job.what.key));
           asked_.emplace_back(i, own);
         }
@@ -186,7 +191,7 @@ private:
 
   void end() {
     partition_list equal;
-    for (auto x : partitions_)
+    for (auto x : plan_.partitions)
       if (!failed_.count(x))
         equal.push_back(x);
     done_(equal);
@@ -195,8 +200,7 @@ private:
   sync_self self_;
   /// The peers of the round's begin: a member that comes back has a round of its own.
   view_ptr view_;
-  member_index other_;
-  partition_list partitions_;
+  round_plan plan_;
   std::function<void(const partition_list&)> done_;
   std::set<partition_id> failed_;
 
@@ -216,10 +220,10 @@ private:
 
 } // namespace
 
-void start_round(sync_self self, member_index other, partition_list partitions,
+void start_round(sync_self self, round_plan plan,
                  std::function<void(const partition_list& equal)> done) {
   ++self->state.counted.rounds;
-  std::make_shared<round>(self, other, std::move(partitions), std::move(done))->next_partitions();
+  std::make_shared<round>(self, std::move(plan), std::move(done))->next_partitions();
 }
 
 } // namespace kai

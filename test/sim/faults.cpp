@@ -222,7 +222,7 @@ std::string check(const workload& load, fault_mode mode, size_t nodes) {
     problem += "a request was answered twice\n";
   for (auto& [key, history] : load.histories()) {
     if (mode == fault_mode::one) {
-      auto verdict = check_linearizable(history);
+      auto verdict = check_linearizable(history, siblings_may_come::yes);
       if (!verdict.legal)
         problem +=
             key + ": no order of the operations explains the answers\n" + verdict.explanation;

@@ -40,15 +40,42 @@ void remove(key_state& s) {
   s.cas = 0;
 }
 
-/// The value has this unique, as somebody says: false when it can not.
-bool has_cas(key_state& s, uint64_t cas) {
-  if (s.cas != 0)
-    return s.cas == cas;
-  if (cas <= s.floor)
-    return false;
-  s.cas = s.floor = cas;
-  return true;
-}
+/// A unique without the digest of the versions that stand beside the winner.
+uint64_t clock_of(uint64_t cas) { return cas >> 12; }
+
+/// How uniques of one value compare.
+class cas_rule {
+public:
+  explicit cas_rule(siblings_may_come siblings) : siblings_(siblings) {}
+
+  /// The value has this unique, as somebody says: false when it can not.
+  bool has(key_state& s, uint64_t cas) const {
+    if (s.cas != 0 && !same_value(s.cas, cas))
+      return false;
+    if (s.cas == 0 && clock_of(cas) <= clock_of(s.floor))
+      return false;
+    s.cas = s.floor = cas;
+    return true;
+  }
+
+  /// Whether a comparison with the key's unique holds; where nobody has seen the unique, or it may
+  /// be another one by now, what was answered tells.
+  bool matches(key_state& s, const operation& x) const {
+    auto said_so = x.end == operation::ending::unknown || x.result.kind != outcome_kind::exists;
+    if (s.cas == 0)
+      return said_so && has(s, x.change.compare);
+    if (s.cas == x.change.compare)
+      return said_so || siblings_ == siblings_may_come::no;
+    return said_so && same_value(s.cas, x.change.compare);
+  }
+
+private:
+  bool same_value(uint64_t a, uint64_t b) const {
+    return a == b || (siblings_ == siblings_may_come::yes && clock_of(a) == clock_of(b));
+  }
+
+  siblings_may_come siblings_;
+};
 
 /// What memcached answers to a change and what it leaves.
 struct effect {
@@ -112,16 +139,6 @@ effect change_absent(const key_state& s, const mutation& m) {
   }
 }
 
-/// Whether a comparison with the key's unique holds; where nobody has seen the unique, what was
-/// answered tells.
-bool matches(key_state& s, const operation& x) {
-  if (s.cas == 0)
-    return x.end == operation::ending::unknown || x.result.kind != outcome_kind::exists
-               ? has_cas(s, x.change.compare)
-               : false;
-  return s.cas == x.change.compare;
-}
-
 bool expires(const mutation& m) {
   switch (m.kind) {
   case mutation_kind::set:
@@ -134,12 +151,12 @@ bool expires(const mutation& m) {
   }
 }
 
-next_state after_write(key_state s, const operation& x) {
+next_state after_write(key_state s, const operation& x, const cas_rule& cas) {
   auto& m = x.change;
   auto compares = m.compare != 0 || m.kind == mutation_kind::compare_and_set;
-  auto e = !s.present                   ? change_absent(s, m)
-           : compares && !matches(s, x) ? effect{outcome_kind::exists, false, false, s, 0}
-                                        : change_present(s, m);
+  auto e = !s.present                       ? change_absent(s, m)
+           : compares && !cas.matches(s, x) ? effect{outcome_kind::exists, false, false, s, 0}
+                                            : change_present(s, m);
   auto& after = e.after;
   if (x.end == operation::ending::answered) {
     auto& r = x.result;
@@ -148,7 +165,7 @@ next_state after_write(key_state s, const operation& x) {
     if (e.answer == outcome_kind::value &&
         (!r.found || r.found->value.view() != s.value || r.found->flags != s.flags))
       return std::nullopt;
-    if ((e.new_value || e.keeps_value) && !has_cas(after, r.cas))
+    if ((e.new_value || e.keeps_value) && !cas.has(after, r.cas))
       return std::nullopt;
   }
   if ((e.new_value || e.keeps_value) && expires(m))
@@ -156,11 +173,11 @@ next_state after_write(key_state s, const operation& x) {
   return after;
 }
 
-next_state after(const key_state& before, const operation& x) {
+next_state after(const key_state& before, const operation& x, const cas_rule& cas) {
   auto s = before;
   switch (x.what) {
   case operation::kind::flush: remove(s); return s;
-  case operation::kind::write: return after_write(std::move(s), x);
+  case operation::kind::write: return after_write(std::move(s), x, cas);
   case operation::kind::read: break;
   }
   if (x.end == operation::ending::unknown)
@@ -168,14 +185,14 @@ next_state after(const key_state& before, const operation& x) {
   if (x.seen.has_value() != s.present)
     return std::nullopt;
   if (s.present &&
-      (x.seen->value != s.value || x.seen->flags != s.flags || !has_cas(s, x.seen->cas)))
+      (x.seen->value != s.value || x.seen->flags != s.flags || !cas.has(s, x.seen->cas)))
     return std::nullopt;
   return s;
 }
 
 class search {
 public:
-  explicit search(const key_history& history) {
+  search(const key_history& history, siblings_may_come siblings) : cas_(siblings) {
     for (auto& x : history)
       if (x.end != operation::ending::refused)
         operations_.push_back(&x);
@@ -218,7 +235,7 @@ private:
     for (auto i = first; i < operations_.size() && operations_[i]->sent < bound; ++i) {
       if (done_[i])
         continue;
-      auto next = after(s, *operations_[i]);
+      auto next = after(s, *operations_[i], cas_);
       if (!next)
         continue;
       done_[i] = 1;
@@ -241,6 +258,7 @@ private:
     return tried_.insert(std::move(mark)).second;
   }
 
+  cas_rule cas_;
   std::vector<const operation*> operations_;
   std::vector<char> done_;
   std::vector<const operation*> order_;
@@ -322,8 +340,8 @@ std::string to_string(const operation& x) {
          " at n" + std::to_string(x.node) + ": " + call_text(x) + " -> " + answer_text(x);
 }
 
-verdict check_linearizable(const key_history& history) {
-  search s{history};
+verdict check_linearizable(const key_history& history, siblings_may_come siblings) {
+  search s{history, siblings};
   if (s.run())
     return {};
   return {false, s.explanation()};

@@ -15,13 +15,18 @@ struct verdict {
   std::string explanation;
 };
 
+/// Whether a version of a write with an unknown end may come to stand behind a value that was seen
+/// already: the digest in the value's unique changes then, not the clock.
+enum class siblings_may_come : uint8_t { no, yes };
+
 /// Judges the history of one key, which is absent at first.
 ///
 /// The cas unique is an opaque number as long as nobody has seen it; from then on it belongs to its
 /// version: every read of the version shows it, `cas` succeeds exactly with it, and that of a later
 /// value is greater. An operation that was refused is left out; one whose end is unknown may be.
 /// Expiry: 0 or a moment long past, at which the key is gone at once.
-verdict check_linearizable(const key_history& history);
+verdict check_linearizable(const key_history& history,
+                           siblings_may_come siblings = siblings_may_come::no);
 
 /// What is left of it where two read quorums need not meet (2 R <= N): the changes are
 /// linearizable, and each operation that only looked (a write that changed nothing, NOT_STORED for
