@@ -225,7 +225,7 @@ void take(pointer self, call_list& calls) {
     flush_to_own_node(self);
   } else if (!st.pending.empty() && !st.flush_due) {
     st.flush_due = true;
-    self->send(self, flush_batch_atom::value);
+    flush_at_turn_end(self, *st.loop);
   }
 }
 

@@ -6,7 +6,9 @@
 #include <caf/actor_system_config.hpp>
 #include <caf/config_value.hpp>
 #include <caf/defaults.hpp>
+#include <caf/send.hpp>
 
+#include "actors/interfaces.hpp"
 #include "actors/socket_stream.hpp"
 #include "protocol/limits.hpp"
 
@@ -39,9 +41,19 @@ void socket_loop::exec_later(caf::resumable* ptr) {
 void socket_loop::run() {
   while (num_socket_handlers() > 0) {
     run_ready();
-    flush_all();
-    poll_once(ready_.empty());
+    // What came while this turn ran makes its batches larger.
+    if (!waiting_.empty() && poll_once(false))
+      run_ready();
+    end_turn();
+    poll_once(ready_.empty() && waiting_.empty());
   }
+}
+
+void socket_loop::end_turn() {
+  for (auto& x : std::exchange(waiting_, {}))
+    caf::anon_send(caf::actor_cast<caf::actor>(x), flush_batch_atom::value);
+  run_ready();
+  flush_all();
 }
 
 void socket_loop::run_ready() {
@@ -67,6 +79,8 @@ void socket_loop::flush_all() {
   unflushed_.clear();
   handle_internal_events();
 }
+
+void socket_loop::at_turn_end(caf::strong_actor_ptr who) { waiting_.push_back(std::move(who)); }
 
 void socket_loop::flush_later(socket_scribe* x) { unflushed_.emplace_back(x); }
 

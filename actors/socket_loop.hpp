@@ -13,8 +13,9 @@ class socket_scribe;
 /// CAF's I/O loop, with fewer system calls per request. What it does differently:
 ///
 /// * A turn is: the socket events there are, then every actor on the loop that has messages until
-///   none has (`rounds_max` times at most), then one send for each connection to a node. CAF's own
-///   loop looks at the sockets again after each hop of a message.
+///   none has (`rounds_max` times at most); the same once more for what the sockets have brought
+///   meanwhile; then what waits for the turn's end (`at_turn_end`), and one send for each
+///   connection to a node. CAF's own loop looks at the sockets again after each hop of a message.
 /// * A flush tries to send at once; only what the socket does not take waits for the socket. CAF's
 ///   streams register for writing first, and unregister behind it: two calls of epoll_ctl.
 /// * A stream does not read again after it got less than it asked for. Connections between nodes
@@ -40,6 +41,10 @@ public:
   caf::expected<caf::io::doorman_ptr> new_tcp_doorman(uint16_t port, const char* in,
                                                       bool reuse_addr) override;
 
+  /// Sends `who` a flush_batch_atom when the turn ends: its batch then has all that came with it.
+  /// On the loop's thread only.
+  void at_turn_end(caf::strong_actor_ptr who);
+
   /// Sends what the connection has to send at the end of the turn.
   void flush_later(socket_scribe* x);
 
@@ -51,10 +56,12 @@ private:
   using resumable_ptr = caf::intrusive_ptr<caf::resumable>;
 
   void run_ready();
+  void end_turn();
   void flush_all();
 
   std::vector<resumable_ptr> ready_;
   std::vector<resumable_ptr> running_;
+  std::vector<caf::strong_actor_ptr> waiting_;
   std::vector<caf::intrusive_ptr<socket_scribe>> unflushed_;
   std::vector<char> read_buffer_;
   size_t throughput_;
