@@ -82,6 +82,12 @@ inline constexpr size_t batch_bytes_max = 1024 * 1024;
 /// Bytes of one message between nodes: one value of the largest item size and its record.
 inline constexpr size_t message_bytes_max = 256 * 1024 * 1024;
 
+/// Bytes of one read from a node's connection, into a buffer that all of them share.
+inline constexpr size_t node_read_bytes = 64 * 1024;
+
+/// Bytes that a connection keeps for sending when all is sent.
+inline constexpr size_t send_buffer_kept_max = 256 * 1024;
+
 /// Concurrent versions of one key; the oldest go above.
 inline constexpr size_t siblings_max = 32;
 
