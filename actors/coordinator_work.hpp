@@ -20,6 +20,7 @@ public:
   void begin(request_list& xs);
   void on_answers(std::vector<answer>& xs);
   void on_turn(uint32_t index);
+  void on_late();
 
 private:
   void start(operation& op);
@@ -39,6 +40,7 @@ private:
   void on_store_answer(operation& op, const call_tag& tag, const answer& x);
   void on_hint_answer(operation& op, const call_tag& tag, const answer& x);
   void settle(operation& op, write_core::verdict x);
+  void decide_anew(operation& op);
   void read_step(operation& op, const read_core::todo& todo);
   void read_done(operation& op);
   void rewrite(operation& op, timestamp above);

@@ -48,12 +48,14 @@ void batch_work::lead(operation& op) {
 
 void batch_work::apply(operation& op, record base, bool conditional) {
   op.read.reset();
+  op.sole = conditional;
   ask_own_vnode(op, *op.write, std::move(base), conditional);
 }
 
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
   ask(op, 0, st_.view->self, stage::apply,
-      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), apply_until(op)});
+      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), apply_until(op),
+                 op.void_version});
 }
 
 /// When whoever waits for the decision gives it up, and may have the write done elsewhere.
@@ -138,7 +140,7 @@ void batch_work::spread(operation& op) {
     if (nodes[i] == st_.view->self)
       settle(op, op.stores->on_stored(i));
     else if (st_.view->alive[nodes[i]])
-      ask(op, i, nodes[i], stage::store, store_call{op.decided});
+      ask(op, i, nodes[i], stage::store, store_call{op.decided, op.sole});
     else
       stand_in(op, i, true);
   }
@@ -161,6 +163,8 @@ void batch_work::on_store_answer(operation& op, const call_tag& tag, const answe
   if (auto why = std::get_if<failed_answer>(&x.what)) {
     if (why->reason == errc::peer_down)
       return stand_in(op, tag.place, why->unchanged);
+    if (why->reason == errc::contended)
+      return settle(op, op.stores->on_refused(tag.place));
     return settle(op, op.stores->on_failure(tag.place, *why));
   }
   auto stored = std::get_if<stored_answer>(&x.what);
@@ -183,7 +187,19 @@ void batch_work::settle(operation& op, write_core::verdict x) {
   if (x == write_core::verdict::done)
     reply(op, std::move(op.result));
   else if (x == write_core::verdict::failed)
-    fail(op, op.stores->failure());
+    decide_anew(op);
+}
+
+/// Two leaders decided at the same time, and the other one's decision reached the replicas first:
+/// decided once more, on top of that and as if this one had never been.
+void batch_work::decide_anew(operation& op) {
+  auto anew = op.stores->only_refused() && op.round < limits::conditional_rounds_max && !late(op);
+  if (!anew)
+    return fail(op, op.stores->failure());
+  ++st_.loop->count.contended;
+  op.void_version = latest(op.decided)->written;
+  ++op.round;
+  lead(op);
 }
 
 /// A replica has a version from another leader whose clock was ahead of this one's: an answer now

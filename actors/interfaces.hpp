@@ -199,6 +199,7 @@ using stop_atom = caf::atom_constant<caf::atom("stop")>;
 using start_atom = caf::atom_constant<caf::atom("start")>;
 using service_atom = caf::atom_constant<caf::atom("service")>;
 using epoch_atom = caf::atom_constant<caf::atom("epoch")>;
+using late_atom = caf::atom_constant<caf::atom("late")>;
 using turn_atom = caf::atom_constant<caf::atom("turn")>;
 using suspect_atom = caf::atom_constant<caf::atom("suspect")>;
 using witness_atom = caf::atom_constant<caf::atom("witness")>;
@@ -296,7 +297,9 @@ using coordinator_actor = caf::typed_actor<
     // this node's vnode, when that runs on the loop
     caf::reacts_to<answer_batch>,
     // io_loop: the operation may go on, it is its key's turn
-    caf::reacts_to<turn_atom, uint32_t>>;
+    caf::reacts_to<turn_atom, uint32_t>,
+    // io_loop: the batch is under way for long
+    caf::reacts_to<late_atom>>;
 
 using replica_call_actor = caf::typed_actor<
     // coordinator, with the first calls: the peer of the node

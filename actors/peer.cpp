@@ -302,6 +302,8 @@ void tick(pointer self) {
   if (st.open_calls > 0)
     expire(st, time);
   deliver(self);
+  if (!st.dialer)
+    st.loop->tell_late(time);
   if (!st.dialer || !st.up)
     return;
   auto step = st.doubts.tick(since_start(time));

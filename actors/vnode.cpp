@@ -1,5 +1,7 @@
 #include "actors/vnode.hpp"
 
+#include <algorithm>
+
 #include "protocol/limits.hpp"
 #include "protocol/sync_rules.hpp"
 
@@ -47,6 +49,9 @@ private:
     if (!found)
       return failed(found.error());
     auto merged = merge(*found, what.value, &st_.siblings_dropped);
+    if (what.sole && merged.versions.size() > 1 && !what.value.versions.empty() &&
+        holds(merged, what.value.versions[0].written))
+      return failed_answer{errc::contended, true, "another leader has written the key meanwhile"};
     stored_answer result{shadowed_by(merged, what.value)};
     if (merged != *found)
       put(x, std::move(merged), *found);
@@ -63,6 +68,12 @@ private:
       if (digest_of(x.key.view(), current) != digest_of(x.key.view(), what.base))
         return failed_answer{errc::contended, true, "the key changed meanwhile"};
     }
+    if (what.void_version.node != 0) {
+      std::erase_if(current.versions, [&](auto& v) { return v.written == what.void_version; });
+      if (current.versions.empty())
+        return failed_answer{errc::contended, false,
+                             "another leader has written the key meanwhile"};
+    }
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
     // is what the decision goes by.
     auto stamp = st_.context->issue();
@@ -75,6 +86,10 @@ private:
         what.conditional ? decide(what.what, current, around) : decide_blindly(what.what);
     applied_answer result;
     result.result = std::move(decided.answer);
+    if (!decided.next && what.void_version.node != 0) {
+      result.value = current;
+      put(x, std::move(current), *found);
+    }
     if (!decided.next)
       return result;
     if (auto err = allow(stamp))
@@ -89,6 +104,11 @@ private:
     if (!what.stand_in)
       put(x, std::move(current), *found);
     return result;
+  }
+
+  static bool holds(const record& x, const dot& written) {
+    return std::any_of(x.versions.begin(), x.versions.end(),
+                       [&](auto& v) { return v.written == written; });
   }
 
   answer_body carry_out(const call& x, hint_call& what) {

@@ -161,6 +161,11 @@ inline constexpr std::chrono::milliseconds attempts_until{200};
 inline constexpr std::chrono::milliseconds repeatable_decide_within{300};
 inline constexpr std::chrono::milliseconds clock_lead_max{1000};
 
+/// A read whose record has not come after so long asks another replica for it; extra calls of this
+/// kind are at most one in `hedged_one_in`.
+inline constexpr std::chrono::milliseconds hedge_after{50};
+inline constexpr uint64_t hedged_one_in = 20;
+
 /// A question to another node's topology or admin actor.
 inline constexpr std::chrono::milliseconds service_deadline{1500};
 

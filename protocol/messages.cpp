@@ -38,7 +38,10 @@ void encode(byte_writer& out, const call& x) {
   std::visit(
       overload{
           [&](const read_call& y) { out.u8(y.digest_only); },
-          [&](const store_call& y) { encode(out, y.value); },
+          [&](const store_call& y) {
+            encode(out, y.value);
+            out.u8(y.sole);
+          },
           [&](const lead_call& y) {
             encode(out, y.what);
             out.u64(y.above);
@@ -65,7 +68,13 @@ call decode_call(byte_reader& in) {
   x.key = in.read_blob();
   switch (in.u8()) {
   case 0: x.what = read_call{in.u8() != 0}; break;
-  case 1: x.what = store_call{decode_record(in)}; break;
+  case 1: {
+    store_call y;
+    y.value = decode_record(in);
+    y.sole = in.u8() != 0;
+    x.what = std::move(y);
+    break;
+  }
   case 2: {
     lead_call y;
     y.what = decode_mutation(in);

@@ -24,6 +24,9 @@ struct read_call {
 /// Merge `value` into what is there.
 struct store_call {
   record value;
+  /// Refused with errc::contended where a version stands beside it afterwards: the leader decided
+  /// without knowing that one, and would take back what another leader has acknowledged.
+  bool sole = false;
 };
 
 /// Lead this write: sent to the key's leader by the coordinator a client is connected to.
@@ -48,6 +51,9 @@ struct apply_call {
   /// Refused when the dot would lie above: by then the write may have been done elsewhere, and
   /// newer ones may have followed. 0: any time.
   timestamp until = 0;
+  /// The version with this dot counts as never written: an earlier decision that the other replicas
+  /// refused.
+  dot void_version;
 };
 
 /// A request to one of the node's own services, "topology" for example. Answered with text_answer.
