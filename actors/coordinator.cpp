@@ -61,8 +61,8 @@ void batch_work::on_turn(uint32_t index) {
   send_all();
 }
 
-void batch_work::on_answers(answer_list& xs) {
-  for (auto& x : xs.answers) {
+void batch_work::on_answers(std::vector<answer>& xs) {
+  for (auto& x : xs) {
     --st_.outstanding;
     auto tag = call_tag::unpack(x.id);
     auto& op = st_.operations[tag.operation];
@@ -89,7 +89,7 @@ void batch_work::on_read_answer(operation& op, const call_tag& tag, answer& x) {
   if (auto y = std::get_if<digest_answer>(&x.what))
     read_step(op, op.read->on_digest(tag.place, *y));
   else if (auto y = std::get_if<record_answer>(&x.what))
-    read_step(op, op.read->on_record(tag.place, op.key.view(), *y));
+    read_step(op, op.read->on_record(tag.place, op.key.view(), std::move(*y)));
   else if (std::holds_alternative<stored_answer>(x.what))
     read_step(op, op.read->on_stored(tag.place));
   else if (auto y = std::get_if<failed_answer>(&x.what))
@@ -135,20 +135,31 @@ coordinator_state::node_calls& batch_work::node_of(member_index node) {
       return x;
   auto& x = st_.nodes.emplace_back();
   x.node = node;
-  x.worker = st_.loop->take_replica_call();
   return x;
 }
 
+/// A vnode on the same loop answers within the turn: nothing of what a peer is for (a connection, a
+/// deadline, a limit on what is under way) can happen on the way to it.
+bool batch_work::at_hand(member_index node) const {
+  return node == st_.view->self && !st_.loop->vnodes.empty() &&
+         st_.loop->context().options.storage.engine == engine_kind::memory;
+}
+
 void batch_work::send_all() {
-  for (uint32_t i = 0; i < st_.nodes.size(); ++i) {
-    auto& x = st_.nodes[i];
+  for (auto& x : st_.nodes) {
     if (x.pending.calls.empty())
       continue;
     auto calls = std::exchange(x.pending, {});
-    if (std::exchange(x.started, true))
+    if (at_hand(x.node)) {
+      st_.loop->count.calls += calls.calls.size();
+      send_to_vnodes(self_, st_.loop->vnodes, std::move(calls.calls),
+                     caf::actor_cast<caf::strong_actor_ptr>(self_));
+    } else if (x.worker) {
       self_->send(x.worker, std::move(calls));
-    else
-      self_->send(x.worker, start_atom::value, i, st_.view->peers[x.node], std::move(calls));
+    } else {
+      x.worker = st_.loop->take_replica_call();
+      self_->send(x.worker, start_atom::value, st_.view->peers[x.node], std::move(calls));
+    }
   }
   if (!st_.ready.responses.empty())
     self_->send(st_.origin, std::exchange(st_.ready, {}));
@@ -161,7 +172,8 @@ void batch_work::end() {
   if (st_.unanswered != 0)
     CAF_CRITICAL("a coordinator ended with requests unanswered");
   for (auto& x : st_.nodes)
-    st_.loop->give_back(std::move(x.worker));
+    if (x.worker)
+      st_.loop->give_back(std::move(x.worker));
   st_.nodes.clear();
   st_.operations.clear();
   st_.origin = nullptr;
@@ -174,7 +186,8 @@ coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop
   self->state.loop = std::move(loop);
   return {
       [self](request_list& xs) { batch_work{self}.begin(xs); },
-      [self](answer_list& xs) { batch_work{self}.on_answers(xs); },
+      [self](answer_list& xs) { batch_work{self}.on_answers(xs.answers); },
+      [self](answer_batch& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](turn_atom, uint32_t operation) { batch_work{self}.on_turn(operation); },
   };
 }

@@ -75,8 +75,8 @@ struct coordinator_state {
   /// One node this batch concerns.
   struct node_calls {
     member_index node = 0;
+    /// Null until there is something to ask, and for a vnode that is asked directly.
     replica_call_actor worker;
-    bool started = false;
     call_list pending;
   };
 

@@ -17,7 +17,7 @@ void answer_later(pointer self, const caf::strong_actor_ptr& to, answer x) {
     i = st.out.insert(st.out.end(), {to, {}});
   i->batch.answers.push_back(std::move(x));
   if (!std::exchange(st.flush_due, true))
-    self->send(self, flush_batch_atom::value);
+    flush_at_turn_end(self, *st.loop);
 }
 
 batch_header header_of(gateway_state& st) {

@@ -65,15 +65,13 @@ struct call_list {
   std::vector<call> calls;
 };
 
-/// Answers from the place in the cluster that a replica_call was spawned for.
+/// What a peer's node, or the peer itself, says to calls of one sender.
 struct answer_list {
-  /// As the receiver knows the sender: a coordinator's index of its replica_call, a topology's of
-  /// its voter.
-  uint32_t source = 0;
   std::vector<answer> answers;
 };
 
-/// Calls for a vnode, and to whom its answers go: a peer on this node or on another one.
+/// Calls for a vnode, and to whom its answers go: a peer on this node or on another one, or a
+/// coordinator beside it.
 struct vnode_batch {
   std::vector<call> calls;
   caf::strong_actor_ptr reply_to;
@@ -244,7 +242,7 @@ using gateway_actor = caf::typed_actor<
 /// Where answer_batch messages go: a peer, or what stands for it in a simulated network.
 using answer_batch_sink = caf::typed_actor<caf::reacts_to<answer_batch>>;
 
-/// Who asked a peer something: a replica_call, topology, admin.
+/// Who asked a peer something: a coordinator through a replica_call, topology, admin.
 using answer_sink = caf::typed_actor<caf::reacts_to<answer_list>>;
 
 /// Who gave a coordinator work: a connection, a gateway.
@@ -278,7 +276,8 @@ using vnode_actor = caf::typed_actor<
 using vnode_list = std::vector<vnode_actor>;
 
 using peer_actor = caf::typed_actor<
-    // replica_calls, topology, admin; every call is answered with an answer_list to the sender
+    // replica_calls (in their coordinator's name), topology, admin; every call is answered with an
+    // answer_list to the sender
     caf::reacts_to<call_list>,
     // gateways and vnodes of the other node
     caf::reacts_to<answer_batch>,
@@ -292,18 +291,18 @@ using peer_actor = caf::typed_actor<
 using coordinator_actor = caf::typed_actor<
     // connection, gateway; answered with response_list messages to the sender
     caf::reacts_to<request_list>,
-    // replica_calls
+    // peers
     caf::reacts_to<answer_list>,
+    // this node's vnode, when that runs on the loop
+    caf::reacts_to<answer_batch>,
     // io_loop: the operation may go on, it is its key's turn
     caf::reacts_to<turn_atom, uint32_t>>;
 
 using replica_call_actor = caf::typed_actor<
-    // coordinator, with the first calls: what to call itself in answers, and the peer of its node
-    caf::reacts_to<start_atom, uint32_t, peer_actor, call_list>,
+    // coordinator, with the first calls: the peer of the node
+    caf::reacts_to<start_atom, peer_actor, call_list>,
     // coordinator
-    caf::reacts_to<call_list>,
-    // peer
-    caf::reacts_to<answer_list>>;
+    caf::reacts_to<call_list>>;
 
 /// Opens connections to other nodes, off the I/O loop.
 using dialer_actor = caf::typed_actor<

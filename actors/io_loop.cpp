@@ -10,7 +10,8 @@
 namespace kai {
 
 io_loop::io_loop(caf::actor_system& sys, context_ptr context)
-    : system_(sys), context_(std::move(context)) {}
+    : system_(sys), sockets_(dynamic_cast<socket_loop*>(loop_of(sys))),
+      context_(std::move(context)) {}
 
 std::optional<bool> io_loop::take_turn(uint64_t hash, const coordinator_actor& who,
                                        uint32_t operation) {

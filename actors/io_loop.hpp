@@ -11,6 +11,7 @@
 
 #include "actors/cluster_view.hpp"
 #include "actors/node_context.hpp"
+#include "actors/socket_loop.hpp"
 #include "protocol/memcache/credentials.hpp"
 
 namespace kai {
@@ -72,6 +73,8 @@ public:
   io_loop(caf::actor_system& sys, context_ptr context);
 
   caf::actor_system& system() { return system_; }
+  /// Null where there are no sockets, under CAF's test scheduler.
+  socket_loop* sockets() { return sockets_; }
   node_context& context() { return *context_; }
   const context_ptr& shared_context() const { return context_; }
 
@@ -106,6 +109,7 @@ public:
 
 private:
   caf::actor_system& system_;
+  socket_loop* sockets_;
   struct waiter {
     coordinator_actor who;
     uint32_t operation;
@@ -122,6 +126,15 @@ private:
 };
 
 using io_loop_ptr = std::shared_ptr<io_loop>;
+
+/// Has `self` get a flush_batch_atom behind all that the turn at hand brings.
+template <class Self>
+void flush_at_turn_end(Self* self, io_loop& loop) {
+  if (auto* sockets = loop.sockets())
+    sockets->at_turn_end(caf::actor_cast<caf::strong_actor_ptr>(self));
+  else
+    self->send(self, flush_batch_atom::value);
+}
 
 /// Hands calls about this node's partitions to the vnodes that hold them. Their answers go to
 /// `reply_to`; none come where the node has ended meanwhile.

@@ -18,8 +18,10 @@ void settle(peer_state& st, uint32_t index, answer x) {
   auto& s = st.slots[index];
   auto& g = st.groups[s.group];
   x.id = s.tag;
-  if (g.ready.answers.empty())
+  if (g.ready.answers.empty()) {
     st.touched.push_back(s.group);
+    g.ready.answers.reserve(g.open);
+  }
   g.ready.answers.push_back(std::move(x));
   --g.open;
   st.open_bytes -= s.bytes;
@@ -257,7 +259,7 @@ void take(pointer self, call_list& calls) {
     flush_to_own_node(self);
   } else if (!st.pending.empty() && !st.flush_due) {
     st.flush_due = true;
-    self->send(self, flush_batch_atom::value);
+    flush_at_turn_end(self, *st.loop);
   }
 }
 

@@ -139,10 +139,12 @@ private:
   }
 
   caf::expected<record> find(const call& x) {
-    auto i = st_.writes.find(x.key);
-    if (i != st_.writes.end()) {
-      depends_ = true;
-      return i->second.value;
+    if (!st_.writes.empty()) {
+      auto i = st_.writes.find(x.key);
+      if (i != st_.writes.end()) {
+        depends_ = true;
+        return i->second.value;
+      }
     }
     auto found = st_.storage->read(x.partition, area::data, x.key.view());
     if (!found)

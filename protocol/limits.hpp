@@ -82,6 +82,12 @@ inline constexpr size_t batch_bytes_max = 1024 * 1024;
 /// Bytes of one message between nodes: one value of the largest item size and its record.
 inline constexpr size_t message_bytes_max = 256 * 1024 * 1024;
 
+/// Bytes of one read from a node's connection, into a buffer that all of them share.
+inline constexpr size_t node_read_bytes = 64 * 1024;
+
+/// Bytes that a connection keeps for sending when all is sent.
+inline constexpr size_t send_buffer_kept_max = 256 * 1024;
+
 /// Concurrent versions of one key; the oldest go above.
 inline constexpr size_t siblings_max = 32;
 
@@ -147,12 +153,13 @@ inline constexpr std::chrono::milliseconds blind_lead_deadline{850};
 inline constexpr std::chrono::milliseconds blind_attempts_until{950};
 inline constexpr std::chrono::milliseconds attempts_until{200};
 
-/// A write that may run twice is decided by its leader so soon after it was sent, or not at all;
-/// when another leader is asked, the hybrid clock goes ahead by as much, so that the second dot
-/// lies above the first. Not further ahead of the wall clock than `clock_lead_max`: with
-/// connections that break all the time it would run away.
-inline constexpr std::chrono::milliseconds repeatable_decide_within{850};
-inline constexpr std::chrono::seconds clock_lead_max{10};
+/// A write that may run twice is decided by its leader so soon after it was sent, or not at all.
+/// When another leader is asked, the hybrid clock goes ahead by as much, so that the second dot lies
+/// above the first; but not further ahead of the wall clock than `clock_lead_max`. With connections
+/// that break all the time it would run away, and of two sides of a cluster that do not hear of
+/// each other the one whose clock is ahead wins.
+inline constexpr std::chrono::milliseconds repeatable_decide_within{300};
+inline constexpr std::chrono::milliseconds clock_lead_max{1000};
 
 /// A question to another node's topology or admin actor.
 inline constexpr std::chrono::milliseconds service_deadline{1500};

@@ -16,7 +16,7 @@ read_core::read_core(size_t replicas, size_t quorum, size_t record_place)
   places_[record_place].fetching = true;
 }
 
-read_core::todo read_core::on_record(size_t place, std::string_view key, const record_answer& x) {
+read_core::todo read_core::on_record(size_t place, std::string_view key, record_answer x) {
   auto& p = places_[place];
   p.answered = true;
   p.fetching = false;
@@ -25,7 +25,7 @@ read_core::todo read_core::on_record(size_t place, std::string_view key, const r
   p.holds = digest_of(key, x.value);
   if (!has_record_) {
     has_record_ = true;
-    merged_ = x.value;
+    merged_ = std::move(x.value);
     merged_digest_ = p.holds;
   } else if (p.holds != merged_digest_) {
     merged_ = merge(merged_, x.value);

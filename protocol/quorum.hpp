@@ -39,7 +39,7 @@ public:
   /// `record_place` is asked for the record, the others for digests.
   read_core(size_t replicas, size_t quorum, size_t record_place);
 
-  todo on_record(size_t place, std::string_view key, const record_answer& x);
+  todo on_record(size_t place, std::string_view key, record_answer x);
   todo on_digest(size_t place, const digest_answer& x);
   /// The merged record is stored there.
   todo on_stored(size_t place);

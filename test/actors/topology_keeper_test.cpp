@@ -141,7 +141,7 @@ private:
         auto back = caf::actor_cast<answer_sink>(me->current_sender());
         for (auto& x : calls.calls) {
           auto tell = [me, back, id = x.id](decltype(answer::what) what) {
-            me->send(back, answer_list{0, {{id, std::move(what)}}});
+            me->send(back, answer_list{{{id, std::move(what)}}});
           };
           if (!keepers[to].handle || !keepers[to].reachable) {
             tell(failed_answer{errc::peer_down, true, {}});

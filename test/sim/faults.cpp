@@ -122,6 +122,8 @@ private:
   }
   void restart(size_t i) {
     say(name(i) + " starts");
+    cluster_.disk(i).fail_writes(false);
+    cluster_.disk(i).fail_syncs(false);
     cluster_.restart(i);
   }
   void silence(size_t i, bool in, bool out) {
