@@ -111,26 +111,41 @@ suspicion::time since_start(caf::actor_clock::time_point x) {
   return std::chrono::duration_cast<suspicion::time>(x.time_since_epoch());
 }
 
+/// Why the node that answered is not used; empty: it is.
+std::string objection(const peer_state& st, const hello& x) {
+  auto& view = st.loop->view;
+  auto known = view ? view->topo.cluster_id : 0;
+  if (x.protocol != protocol_version)
+    return fmt::format("it speaks version {} of the cluster protocol, this node version {}",
+                       x.protocol, protocol_version);
+  if (x.name != st.member_name || (known && x.cluster_id && x.cluster_id != known))
+    return fmt::format("it is {} of cluster {:x}, not of {:x}", x.name, x.cluster_id, known);
+  auto member = view ? view->topo.find(st.member_name) : nullptr;
+  if (member && member->id != x.id)
+    return "it has other data than the member of that name, and is not used until it is one";
+  return {};
+}
+
+/// The node is not used, and will be asked again. What somebody has to do something about is said
+/// loudly, once.
+void do_without(pointer self, const std::string& why, bool loudly) {
+  auto& st = self->state;
+  st.dialing = false;
+  auto& log = st.loop->context().log;
+  if (loudly && std::exchange(st.last_objection, why) != why)
+    log.warning("{} at {}: {}", st.member_name, st.address, why);
+  else
+    log.debug("{} at {}: {}", st.member_name, st.address, why);
+  dial_later(self);
+}
+
 void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
   auto& st = self->state;
   st.dialing = false;
   if (st.retired)
     return;
-  auto known = st.loop->view ? st.loop->view->topo.cluster_id : 0;
-  if (x.name != st.member_name || (known && x.cluster_id && x.cluster_id != known)) {
-    st.loop->context().log.warning("{} is {} of cluster {:x}, not {} of {:x}: not used", st.address,
-                                   x.name, x.cluster_id, st.member_name, known);
-    dial_later(self);
-    return;
-  }
-  auto member = st.loop->view ? st.loop->view->topo.find(st.member_name) : nullptr;
-  if (member && member->id != x.id) {
-    st.loop->context().log.info("{} at {} has other data than the member of that name: it is not "
-                                "used until it is one",
-                                st.member_name, st.address);
-    dial_later(self);
-    return;
-  }
+  if (auto why = objection(st, x); !why.empty())
+    return do_without(self, why, true);
   st.remote = remote;
   st.up = true;
   st.up_since = now(self);
@@ -148,10 +163,7 @@ void dial(pointer self) {
     return;
   st.dialing = true;
   auto failed = [self](const caf::error& err) {
-    self->state.dialing = false;
-    self->state.loop->context().log.debug("{} at {}: {}", self->state.member_name,
-                                          self->state.address, message_of(err));
-    dial_later(self);
+    do_without(self, message_of(err), err == errc::incompatible);
   };
   self->request(st.dialer, limits::dial_deadline, dial_atom::value, st.address)
       .then(

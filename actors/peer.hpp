@@ -58,6 +58,8 @@ struct peer_state {
   bool flush_due = false;
   caf::timespan backoff = limits::reconnect_min;
   caf::actor_clock::time_point up_since;
+  /// Why the node was not used when it answered last.
+  std::string last_objection;
   suspicion doubts;
   caf::actor_clock::time_point last_probe;
 
