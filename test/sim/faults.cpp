@@ -34,6 +34,9 @@ sim_options cluster_for(const fault_options& options) {
   }
   if (random() % 4 == 0)
     x.delays.distance_max = 30ms;
+  // Delete marks go while the history runs.
+  if (random() % 4 == 0)
+    storage.grace = 4s;
   return x;
 }
 
