@@ -95,7 +95,10 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
   if (!why.unchanged) {
     auto in = [](std::chrono::microseconds x) { return static_cast<timestamp>(x.count()); };
     auto& context = st_.loop->context();
-    auto above = context.now() + in(decide_within(op.write->kind));
+    // Who answered, as one whose disk is full, has decided and will not again: its dot, if it made
+    // one, lies below the clock that its answer brought.
+    auto silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
+    auto above = context.now() + (silent ? in(decide_within(op.write->kind)) : 1);
     if (!repeatable(op.write->kind) || above > context.wall_clock() + in(limits::clock_lead_max))
       return fail(op, std::move(why));
     op.above = above;

@@ -72,6 +72,24 @@ class Running(TestCase):
                 self.assertIn("storage.directory", second.errors())
                 self.assertEqual(second.rest(), "")
 
+    def test_a_directory_that_can_not_be_used_is_named(self):
+        file = self.directory / "file"
+        file.write_text("something else")
+        # Nobody makes directories in /proc, not even root.
+        for directory in (file, "/proc/kai", file / "below"):
+            with self.subTest(directory=directory):
+                with Node(directory, wait=False) as node:
+                    self.assertNotEqual(node.child.wait(60), 0)
+                    self.assertEqual(node.rest(), "")
+                    self.assertIn(str(directory), node.errors())
+                    self.assertIn("storage.directory", node.errors())
+        self.assertEqual(file.read_text(), "something else")
+
+    def test_a_read_quorum_above_the_replicas_starts_nothing(self):
+        result = run("kai-node", "--cluster.replicas=3", "--cluster.read-quorum=4",
+                     cwd=self.directory)
+        self.check_complaint(result, 2, "cluster.read-quorum")
+
     def test_a_taken_port_names_its_option(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))

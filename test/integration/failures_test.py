@@ -8,7 +8,7 @@ import time
 
 from load import Load
 from memcache import Client, check_all, store_all, wait_for_quorums
-from processes import Nodes, TestCase, await_status, locate, main, member, wait_settled
+from processes import Nodes, TestCase, await_status, locate, main, wait_settled
 
 ROUNDS = int(os.environ.get("KAI_TEST_ROUNDS", "1"))
 
@@ -47,10 +47,11 @@ class Failures(TestCase):
         time.sleep(seconds)
         for number in numbers:
             nodes.nodes[number - 1].child.send_signal(signal.SIGCONT)
-        # Live is what the others see as live: its connections are gone when it goes on.
+        # Live is what has its connections again, which were gone when it went on.
         other = nodes.nodes[numbers[0] % 5]
+        for asked in (other, *(nodes.nodes[x - 1] for x in numbers)):
+            await_status(asked, lambda x: "down" not in [m["state"] for m in x["members"]])
         for number in numbers:
-            await_status(other, lambda x, n=number: member(x, f"n{n}")["state"] != "down")
             load.spare(number - 1)
         wait_settled(other)
         time.sleep(0.5)

@@ -195,12 +195,13 @@ class Load:
         """What was promised and not kept, one line each; empty: all is well. `excused`: reads that
         could not have a quorum."""
         bad = list(self.wrong)
+        failures = [(f"n{x.index + 1}", operation, text) for x in self.targets
+                    for operation, key, _, text in x.failures
+                    if operation != "get" or not excused(x, key)]
+        requests = sum(x.requests for x in self.targets)
+        if len(failures) >= requests * FAILED_MAX:
+            bad.append(f"{len(failures)} of {requests} requests failed: {failures[:5]}")
         for x in self.targets:
-            failures = [(operation, text) for operation, key, _, text in x.failures
-                        if operation != "get" or not excused(x, key)]
-            if len(failures) >= max(1, x.requests * FAILED_MAX):
-                bad.append(f"n{x.index + 1}: {len(failures)} of {x.requests} requests failed: "
-                           f"{failures[:5]}")
             if x.gap >= GAP_MAX:
                 bad.append(f"n{x.index + 1}: {x.gap:.3f} s without a success")
             if x.requests < 100:
