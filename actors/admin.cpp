@@ -1,8 +1,12 @@
 #include "actors/admin.hpp"
 
+#include <algorithm>
+#include <charconv>
+#include <ctime>
 #include <memory>
 
 #include <nlohmann/json.hpp>
+#include <spdlog/fmt/chrono.h>
 
 #include "protocol/limits.hpp"
 
@@ -18,8 +22,19 @@ std::string hex(uint64_t x) { return fmt::format("{:016x}", x); }
 
 // --- this node -----------------------------------------------------------------------------------
 
+void on_view(admin_state& st, const view_ptr& view) {
+  st.view = view;
+  auto& members = view->topo.members;
+  std::erase_if(st.down_since, [&](auto& x) { return !view->topo.find(x.first); });
+  for (size_t i = 0; i < members.size(); ++i)
+    if (view->alive[i])
+      st.down_since.erase(members[i].name);
+    else
+      st.down_since.try_emplace(members[i].name, st.context->wall_clock());
+}
+
 /// What this node says of itself, from what its vnodes and its sync actor say.
-json document_of(const node_context& context, const vnode_report& held, const sync_report& synced) {
+json document_of(const admin_state& st, const vnode_report& held, const sync_report& synced) {
   json out;
   out["keys"] = held.keys;
   out["tombstones"] = held.tombstones;
@@ -34,7 +49,8 @@ json document_of(const node_context& context, const vnode_report& held, const sy
   out["unequal"] = json::object();
   for (auto& [name, count] : synced.unequal)
     out["unequal"][name] = count;
-  out["epoch"] = context.epoch();
+  out["epoch"] = st.context->epoch();
+  out["down_since"] = st.down_since;
   return out;
 }
 
@@ -60,7 +76,7 @@ caf::result<std::string> report(pointer self) {
   auto promise = self->make_response_promise<std::string>();
   auto with = [self, promise](const sync_report& synced) {
     gather(self, [self, promise, synced](const vnode_report& held) mutable {
-      promise.deliver(document_of(*self->state.context, held, synced).dump());
+      promise.deliver(document_of(self->state, held, synced).dump());
     });
   };
   self->request(self->state.sync, limits::service_deadline, report_atom::value)
@@ -120,6 +136,17 @@ void say_unequal(const status_survey& x, size_t index, json& waiting) {
   }
 }
 
+/// As the member that noticed first says: "2026-11-25T20:18:03Z"; null: nobody has noticed yet.
+json down_since(const status_survey& x, const std::string& name) {
+  timestamp first = UINT64_MAX;
+  for (auto& report : x.reports)
+    if (!report.is_null() && report["down_since"].contains(name))
+      first = std::min(first, report["down_since"][name].get<timestamp>());
+  if (first == UINT64_MAX)
+    return nullptr;
+  return fmt::format("{:%FT%TZ}", fmt::gmtime(static_cast<std::time_t>(first / 1'000'000)));
+}
+
 json status_document(const status_survey& x) {
   auto& topo = x.view->topo;
   std::vector<size_t> held(topo.members.size());
@@ -132,8 +159,10 @@ json status_document(const status_survey& x) {
     auto& m = topo.members[i];
     auto& report = x.reports[i];
     auto up = !report.is_null();
+    auto since = up ? json{} : down_since(x, m.name);
     if (!up)
-      waiting.push_back(m.name + " is down");
+      waiting.push_back(m.name + " is down" +
+                        (since.is_null() ? "" : " since " + since.get<std::string>()));
     else if (report["state"] != "up")
       waiting.push_back(m.name + " is recovering: " + report["recovering"].dump() + " of " +
                         report["replicas"].dump() + " partitions to go");
@@ -148,6 +177,7 @@ json status_document(const status_survey& x) {
     members.push_back({{"name", m.name},
                        {"zone", m.zone},
                        {"state", up ? report["state"] : json("down")},
+                       {"down_since", std::move(since)},
                        {"memcache", m.memcache_address},
                        {"cluster", m.cluster_address},
                        {"partitions", held[i]},
@@ -295,9 +325,25 @@ caf::result<std::string> locate(pointer self, const std::string& key) {
   return promise;
 }
 
+/// For how many microseconds of the time since then this node was in use, which also one says that
+/// is no member again yet.
+caf::result<std::string> used_since(const admin_state& st, const std::string& text) {
+  timestamp then = 0;
+  auto [end, err] = std::from_chars(text.data(), text.data() + text.size(), then);
+  if (err != std::errc{} || end != text.data() + text.size())
+    return failure(errc::malformed, "used-since: no time: " + text);
+  auto& context = *st.context;
+  auto used = context.used_until - std::min(then, context.used_until);
+  if (st.view)
+    used += context.wall_clock() - std::min(std::max(then, context.started), context.wall_clock());
+  return std::to_string(used);
+}
+
 caf::result<std::string> on_command(pointer self, const std::string& command,
                                     const std::vector<std::string>& arguments) {
   auto& st = self->state;
+  if (command == "used-since" && arguments.size() == 1)
+    return used_since(st, arguments[0]);
   if (!st.view)
     return failure(errc::not_a_member,
                    st.context->name + " is not a member of a cluster yet: it is still joining");
@@ -340,7 +386,7 @@ admin_actor::behavior_type admin(pointer self, context_ptr context, std::vector<
           return reach(self, request.substr(6));
         return failure(errc::incompatible, "this version does not know the question " + request);
       },
-      [self](const view_ptr& view) { self->state.view = view; },
+      [self](const view_ptr& view) { on_view(self->state, view); },
       [self](answer_list& xs) { self->state.surveys.on_answers(xs); },
   };
 }

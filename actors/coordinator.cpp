@@ -1,5 +1,7 @@
 #include "actors/coordinator_work.hpp"
 
+#include <bit>
+
 #include <caf/raise_error.hpp>
 
 namespace kai {
@@ -10,6 +12,7 @@ void batch_work::begin(request_list& xs) {
   st_.forwarded = xs.forwarded;
   st_.sent = xs.sent;
   st_.began = self_->home_system().clock().now();
+  st_.hedged = false;
   st_.unanswered = xs.requests.size();
   st_.operations.clear();
   st_.operations.reserve(xs.requests.size());
@@ -18,6 +21,7 @@ void batch_work::begin(request_list& xs) {
     op.tag = x.tag;
     op.key = std::move(x.key);
     op.write = std::move(x.write);
+    op.above = x.above;
     start(op);
   }
   send_all();
@@ -57,6 +61,19 @@ void batch_work::on_turn(uint32_t index) {
     fail(op, {errc::contended, true, "too many writers of one key"});
   else
     start_read(op);
+  send_all();
+}
+
+/// Some answer is late: the records that have not come are asked of others.
+void batch_work::on_late() {
+  auto& count = st_.loop->count;
+  for (auto& op : st_.operations) {
+    if (op.replied || !op.read || count.calls_hedged * limits::hedged_one_in >= count.calls)
+      continue;
+    auto todo = op.read->on_late();
+    count.calls_hedged += static_cast<uint64_t>(std::popcount(todo.fetch));
+    read_step(op, todo);
+  }
   send_all();
 }
 
@@ -183,11 +200,17 @@ void batch_work::end() {
 coordinator_actor::behavior_type
 coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop_ptr loop) {
   self->state.loop = std::move(loop);
+  self->state.loop->watch(self, &self->state);
   return {
       [self](request_list& xs) { batch_work{self}.begin(xs); },
       [self](answer_list& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](answer_batch& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](turn_atom, uint32_t operation) { batch_work{self}.on_turn(operation); },
+      [self](late_atom) {
+        // The batch that was late may have ended meanwhile.
+        if (self->state.unanswered > 0)
+          batch_work{self}.on_late();
+      },
   };
 }
 

@@ -20,6 +20,7 @@ public:
   void begin(request_list& xs);
   void on_answers(std::vector<answer>& xs);
   void on_turn(uint32_t index);
+  void on_late();
 
 private:
   void start(operation& op);
@@ -39,6 +40,7 @@ private:
   void on_store_answer(operation& op, const call_tag& tag, const answer& x);
   void on_hint_answer(operation& op, const call_tag& tag, const answer& x);
   void settle(operation& op, write_core::verdict x);
+  void decide_anew(operation& op);
   void read_step(operation& op, const read_core::todo& todo);
   void read_done(operation& op);
   void rewrite(operation& op, timestamp above);
@@ -67,6 +69,8 @@ private:
 
   void fail(operation& op, failed_answer why) {
     ++st_.loop->count.failed_requests;
+    // A leader that was asked before may have done it.
+    why.unchanged = why.unchanged && (st_.forwarded || op.above == 0);
     reply(op, std::move(why));
   }
 
@@ -95,6 +99,7 @@ private:
     return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
   }
   timestamp apply_until(const operation& op) const;
+  bool came_too_late(const operation& op, const failed_answer& why) const;
   coordinator_state::node_calls& node_of(member_index node);
   bool at_hand(member_index node) const;
   void send_all();

@@ -78,11 +78,11 @@ bool ours(const cluster_view& view, const call& x) {
   return named && (for_stand_ins || view.owns(view.self, x.partition));
 }
 
-/// As far as the clocks of the two nodes agree. This node may have been stopped, or the network,
-/// with the call in a buffer.
+/// By the cluster's clock. This node may have been stopped, or the network, with the call in a
+/// buffer.
 bool too_late(node_context& context, const batch_header& header, const call& x) {
   auto wait = std::chrono::duration_cast<std::chrono::microseconds>(deadline_of(x)).count();
-  return context.wall_clock() > header.clock + static_cast<uint64_t>(wait);
+  return context.now() > header.clock + static_cast<uint64_t>(wait);
 }
 
 void on_calls(pointer self, call_batch& batch) {
@@ -116,7 +116,8 @@ void on_calls(pointer self, call_batch& batch) {
       }
       auto tag = st.next_tag++;
       st.forwarded.emplace(tag, gateway_state::forwarded_call{from, x.id});
-      to_lead.requests.push_back({tag, std::move(x.key), std::move(lead->what)});
+      context.observe(lead->above);
+      to_lead.requests.push_back({tag, std::move(x.key), std::move(lead->what), lead->above});
     } else {
       for_vnodes.push_back(std::move(x));
     }

@@ -37,6 +37,8 @@ struct request {
   blob key;
   /// nullopt: read.
   std::optional<mutation> write;
+  /// See lead_call.
+  timestamp above = 0;
 };
 
 /// What a request came to: a record (reads), an outcome (writes) or a failure.
@@ -163,10 +165,11 @@ struct reap_order {
   sync_times times;
 };
 
-/// `more`: go on at `next`.
+/// `more`: go on at `next`. `seen`: records that were looked at.
 struct reap_result {
   bool more = false;
   uint64_t next = 0;
+  uint64_t seen = 0;
   uint64_t reaped = 0;
 };
 
@@ -196,11 +199,13 @@ using stop_atom = caf::atom_constant<caf::atom("stop")>;
 using start_atom = caf::atom_constant<caf::atom("start")>;
 using service_atom = caf::atom_constant<caf::atom("service")>;
 using epoch_atom = caf::atom_constant<caf::atom("epoch")>;
+using late_atom = caf::atom_constant<caf::atom("late")>;
 using turn_atom = caf::atom_constant<caf::atom("turn")>;
 using suspect_atom = caf::atom_constant<caf::atom("suspect")>;
 using witness_atom = caf::atom_constant<caf::atom("witness")>;
 using behind_atom = caf::atom_constant<caf::atom("behind")>;
 using resync_atom = caf::atom_constant<caf::atom("resync")>;
+using forget_atom = caf::atom_constant<caf::atom("forget")>;
 using stats_atom = caf::atom_constant<caf::atom("stats")>;
 
 } // namespace kai
@@ -264,14 +269,15 @@ using vnode_actor = caf::typed_actor<
     caf::replies_to<hint_question>::with<hint_list>,
     // hints: these were taken by whom they were for
     caf::reacts_to<hint_list>,
+    // topology: drop all records of so many partitions, before the node is a member
+    caf::replies_to<forget_atom, uint32_t>::with<bool>,
     // node: write everything and end
     caf::replies_to<stop_atom>::with<bool>>;
 
 using vnode_list = std::vector<vnode_actor>;
 
 using peer_actor = caf::typed_actor<
-    // replica_calls (in their coordinator's name), topology, admin; every call is answered with an
-    // answer_list to the sender
+    // replica_calls (for their coordinator), topology, admin; each call is answered to the sender
     caf::reacts_to<call_list>,
     // gateways and vnodes of the other node
     caf::reacts_to<answer_batch>,
@@ -290,7 +296,9 @@ using coordinator_actor = caf::typed_actor<
     // this node's vnode, when that runs on the loop
     caf::reacts_to<answer_batch>,
     // io_loop: the operation may go on, it is its key's turn
-    caf::reacts_to<turn_atom, uint32_t>>;
+    caf::reacts_to<turn_atom, uint32_t>,
+    // io_loop: the batch is under way for long
+    caf::reacts_to<late_atom>>;
 
 using replica_call_actor = caf::typed_actor<
     // coordinator, with the first calls: the peer of the node

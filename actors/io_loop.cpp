@@ -35,6 +35,19 @@ void io_loop::end_turn(uint64_t hash) {
   caf::anon_send(next.who, turn_atom::value, next.operation);
 }
 
+void io_loop::watch(const coordinator_actor& who, coordinator_state* state) {
+  if (!ended_)
+    watched_.emplace_back(who, state);
+}
+
+void io_loop::tell_late(caf::actor_clock::time_point now) {
+  for (auto& [who, state] : watched_)
+    if (state->unanswered > 0 && !state->hedged && now - state->began > limits::hedge_after) {
+      state->hedged = true;
+      caf::anon_send(who, late_atom::value);
+    }
+}
+
 coordinator_actor io_loop::take_coordinator() {
   if (idle_coordinators_.empty()) {
     if (ended_) {
@@ -74,6 +87,7 @@ void io_loop::end_pool() {
   for (auto& x : calls_)
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
   coordinators_.clear();
+  watched_.clear();
   idle_coordinators_.clear();
   calls_.clear();
   idle_calls_.clear();

@@ -16,6 +16,8 @@
 
 namespace kai {
 
+struct coordinator_state;
+
 /// What happened on the request path since the start (or `stats reset`). Written on the loop's
 /// thread only.
 struct counters {
@@ -52,6 +54,8 @@ struct counters {
   uint64_t failed_requests = 0;
   uint64_t calls = 0;
   uint64_t calls_failed = 0;
+  /// Records that were asked of another replica because the first was late.
+  uint64_t calls_hedged = 0;
   uint64_t calls_timed_out = 0;
   uint64_t calls_refused = 0;
   /// Nodes that fell silent for limits::suspect_after.
@@ -93,6 +97,11 @@ public:
   /// Lets the next one in.
   void end_turn(uint64_t hash);
 
+  /// Tells coordinators that are at work for long; to be called now and then.
+  void tell_late(caf::actor_clock::time_point now);
+  /// By each coordinator, once.
+  void watch(const coordinator_actor& who, coordinator_state* state);
+
   coordinator_actor take_coordinator();
   void give_back(coordinator_actor x) {
     if (!ended_)
@@ -120,6 +129,7 @@ private:
   /// Keys, by hash, that a conditional write is at; and who waits for it to end.
   std::unordered_map<uint64_t, std::deque<waiter>> turns_;
   std::vector<coordinator_actor> coordinators_;
+  std::vector<std::pair<coordinator_actor, coordinator_state*>> watched_;
   std::vector<coordinator_actor> idle_coordinators_;
   std::vector<replica_call_actor> calls_;
   std::vector<replica_call_actor> idle_calls_;

@@ -241,21 +241,25 @@ void reap_on(pointer self) {
     return;
   }
   st.reaping = true;
-  auto next = [self](bool more, uint64_t from) {
+  // Partitions are small, mostly: on with the next one while there is something left of the tick.
+  auto next = [self](bool more, uint64_t from, uint64_t seen) {
     auto& st = self->state;
     st.reaping = false;
     st.reap_from = more ? from : 0;
     if (!more)
       ++st.reap_partition;
+    st.reap_seen += seen;
+    if (st.reap_seen < limits::reaped_per_tick)
+      reap_on(self);
   };
   auto& vnode = st.vnodes[order.partition % st.vnodes.size()];
   self->request(vnode, limits::service_deadline, order)
       .then(
           [self, next](const reap_result& x) {
             self->state.counted.reaped += x.reaped;
-            next(x.more, x.next);
+            next(x.more, x.next, x.seen + 1);
           },
-          [next](const caf::error&) { next(false, 0); });
+          [next](const caf::error&) { next(false, 0, limits::reaped_per_tick); });
 }
 
 // --- all of it -----------------------------------------------------------------------------------
@@ -326,6 +330,7 @@ void on_tick(pointer self) {
   }
   compare_due(self);
   end_recovery(self);
+  st.reap_seen = 0;
   reap_on(self);
 }
 

@@ -67,6 +67,8 @@ struct sync_state {
   bool reaping = false;
   partition_id reap_partition = 0;
   uint64_t reap_from = 0;
+  /// Records looked at since the last tick.
+  uint64_t reap_seen = 0;
   time_point next_sweep;
 
   sync_report counted;

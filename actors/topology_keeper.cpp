@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "actors/topology_age.hpp"
 #include "actors/topology_vote.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/topology_rules.hpp"
@@ -164,10 +165,19 @@ caf::result<bool> start(pointer self) {
       return failure(errc::bad_configuration,
                      "storage.directory: the data there is no longer a member's; empty the "
                      "directory to join as a new node");
-    st.context->use(st.current);
-    self->send(st.membership, st.current);
-    update_own_address(self);
-    return true;
+    auto started = self->make_response_promise<bool>();
+    settle_age(self, [self, started](caf::error err) mutable {
+      if (err) {
+        started.deliver(std::move(err));
+        return;
+      }
+      auto& st = self->state;
+      st.context->use(st.current);
+      self->send(st.membership, st.current);
+      update_own_address(self);
+      started.deliver(true);
+    });
+    return started;
   }
   auto promise = self->make_response_promise<bool>();
   st.starting.push_back(promise);
@@ -208,15 +218,16 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto known = st.current.find(newcomer->name);
   if (known && known->id == newcomer->id)
     return encode_blob(st.current).str();
-  auto promise = self->make_response_promise<std::string>();
   if (known && known->zone == newcomer->zone) {
     auto index = static_cast<size_t>(known - st.current.members.data());
     if (known->name == st.context->name ||
         (st.view && st.view->topo.epoch == st.current.epoch && st.view->alive[index]))
       return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
+    auto promise = self->make_response_promise<std::string>();
     admit(self, promise, *newcomer);
     return promise;
   }
+  auto promise = self->make_response_promise<std::string>();
   auto records = std::make_shared<uint64_t>(0);
   auto silent = std::make_shared<std::string>();
   auto counted = [self, promise, records, silent, x = *newcomer]() mutable {
@@ -355,6 +366,8 @@ topology_actor::behavior_type topology_keeper(pointer self, context_ptr context,
         self->state.retry_due = false;
         finish_flushes(self);
         join_through_seeds(self);
+        if (auto again = std::exchange(self->state.age_retry, nullptr))
+          again();
         next_proposal(self);
       },
   };

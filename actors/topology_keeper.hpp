@@ -62,6 +62,9 @@ struct topology_state {
   size_t next_seed = 0;
   std::string last_join_error;
 
+  /// Asks anew whether the data is too old.
+  std::function<void()> age_retry;
+
   // --- proposing
   std::deque<topology_change> queue;
   /// Those of `queue` that the proposal under way contains.

@@ -153,6 +153,19 @@ inline constexpr std::chrono::milliseconds blind_lead_deadline{850};
 inline constexpr std::chrono::milliseconds blind_attempts_until{950};
 inline constexpr std::chrono::milliseconds attempts_until{200};
 
+/// A write that may run twice is decided by its leader so soon after it was sent, or not at all.
+/// When another leader is asked, the hybrid clock goes ahead by as much, so that the second dot lies
+/// above the first; but not further ahead of the wall clock than `clock_lead_max`. With connections
+/// that break all the time it would run away, and of two sides of a cluster that do not hear of
+/// each other the one whose clock is ahead wins.
+inline constexpr std::chrono::milliseconds repeatable_decide_within{300};
+inline constexpr std::chrono::milliseconds clock_lead_max{1000};
+
+/// A read whose record has not come after so long asks another replica for it; extra calls of this
+/// kind are at most one in `hedged_one_in`.
+inline constexpr std::chrono::milliseconds hedge_after{50};
+inline constexpr uint64_t hedged_one_in = 20;
+
 /// A question to another node's topology or admin actor.
 inline constexpr std::chrono::milliseconds service_deadline{1500};
 

@@ -24,11 +24,18 @@ struct read_call {
 /// Merge `value` into what is there.
 struct store_call {
   record value;
+  /// Refused with errc::contended where a version stands beside it afterwards: the leader decided
+  /// without knowing that one, and would take back what another leader has acknowledged.
+  bool sole = false;
 };
 
 /// Lead this write: sent to the key's leader by the coordinator a client is connected to.
 struct lead_call {
   mutation what;
+  /// Not 0: another leader was asked before and may still carry the write out, with a dot up to
+  /// this clock. The new dot has to lie above, or the client's next write might not win over the
+  /// old one; and what was there before can not be told any more, so the write is a blind one.
+  timestamp above = 0;
 };
 
 /// Decide and store in one step: from a leading coordinator to the vnode beside it, never over the
@@ -41,9 +48,12 @@ struct apply_call {
   /// The node is no replica of the key: it makes the version, with nothing to cover, and stores
   /// nothing. What it then keeps are hints like every stand-in's.
   bool stand_in = false;
-  /// Refused when the node's wall clock is past it: by then the write may have been done elsewhere,
-  /// and newer ones may have followed, above which a dot made now would lie. 0: any time.
+  /// Refused when the dot would lie above: by then the write may have been done elsewhere, and
+  /// newer ones may have followed. 0: any time.
   timestamp until = 0;
+  /// The version with this dot counts as never written: an earlier decision that the other replicas
+  /// refused.
+  dot void_version;
 };
 
 /// A request to one of the node's own services, "topology" for example. Answered with text_answer.
@@ -88,6 +98,9 @@ std::chrono::milliseconds deadline_of(const call& x);
 
 /// The same for the lead_call of such a write.
 std::chrono::milliseconds lead_deadline_of(mutation_kind kind);
+
+/// How long after it was sent a leader may still decide such a write.
+std::chrono::milliseconds decide_within(mutation_kind kind);
 
 /// Answers to read_call. `caught_up` false: the node is no replica of the key, or is recovering;
 /// what it has is to be merged, but does not count towards R.

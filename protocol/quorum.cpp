@@ -57,6 +57,14 @@ read_core::todo read_core::on_failure(size_t place, const failed_answer& x) {
   return next();
 }
 
+read_core::todo read_core::on_late() {
+  if (has_record_)
+    return {};
+  for (auto& p : places_)
+    p.late = p.fetching;
+  return next();
+}
+
 size_t read_core::holders() const {
   if (!has_record_)
     return 0;
@@ -74,7 +82,7 @@ size_t read_core::outstanding() const {
 /// digests probably equal its.
 uint32_t read_core::places_to_fetch() {
   auto any_record_coming =
-      std::any_of(places_.begin(), places_.end(), [](auto& p) { return p.fetching; });
+      std::any_of(places_.begin(), places_.end(), [](auto& p) { return p.fetching && !p.late; });
   uint32_t result = 0;
   for (size_t i = 0; i < places_.size(); ++i) {
     auto& p = places_[i];
@@ -174,6 +182,20 @@ write_core::verdict write_core::on_failure(size_t place, const failed_answer& x)
   return next();
 }
 
+write_core::verdict write_core::on_refused(size_t place) {
+  places_[place] = place_state::refused;
+  reason_ = errc::contended;
+  return next();
+}
+
+bool write_core::only_refused() const {
+  auto number = [this](place_state s) { return std::count(places_.begin(), places_.end(), s); };
+  return failures_unchanged_ && number(place_state::refused) > 0 &&
+         number(place_state::stored) == 1 &&
+         number(place_state::stored) + number(place_state::refused) + number(place_state::failed) ==
+             static_cast<std::ptrdiff_t>(places_.size());
+}
+
 write_core::verdict write_core::next() {
   if (decided_)
     return verdict::wait;
@@ -181,11 +203,12 @@ write_core::verdict write_core::next() {
     return static_cast<size_t>(std::count(places_.begin(), places_.end(), s));
   };
   auto stored = number(place_state::stored);
-  auto alive = stored + number(place_state::waiting);
+  auto open = stored + number(place_state::waiting);
+  auto alive = open + number(place_state::refused);
   auto counted = stored + (alive < quorum_ ? number(place_state::hinted) : 0);
-  auto possible = alive + (alive < quorum_ ? number(place_state::hinted) +
-                                                 number(place_state::waiting_for_stand_in)
-                                           : 0);
+  auto possible = open + (alive < quorum_ ? number(place_state::hinted) +
+                                                number(place_state::waiting_for_stand_in)
+                                          : 0);
   decided_ = counted >= quorum_ || possible < quorum_;
   return !decided_ ? verdict::wait : counted >= quorum_ ? verdict::done : verdict::failed;
 }

@@ -45,6 +45,8 @@ public:
   todo on_stored(size_t place);
   /// A read, fetch or store came to nothing.
   todo on_failure(size_t place, const failed_answer& x);
+  /// The record takes long to come: another place is asked for it.
+  todo on_late();
 
   const record& result() const { return merged_; }
   record take_result() { return std::move(merged_); }
@@ -64,6 +66,8 @@ private:
     /// `holds` is part of `merged_`.
     bool included = false;
     bool fetching = false;
+    /// The record that was asked for takes long.
+    bool late = false;
     bool storing = false;
     bool failed = false;
   };
@@ -106,13 +110,24 @@ public:
   verdict on_replica_down(size_t place, bool stand_in, bool unchanged = true);
   /// Neither the replica nor a stand-in took it.
   verdict on_failure(size_t place, const failed_answer& x);
+  /// The replica has a version that the leader did not know (store_call::sole).
+  verdict on_refused(size_t place);
+  /// After `failed`: the replicas refused it, and only its leader has it.
+  bool only_refused() const;
 
   /// `unchanged` only when no place has it or may still take it.
   failed_answer failure() const;
   bool finished() const;
 
 private:
-  enum class place_state : uint8_t { waiting, stored, waiting_for_stand_in, hinted, failed };
+  enum class place_state : uint8_t {
+    waiting,
+    stored,
+    waiting_for_stand_in,
+    hinted,
+    refused,
+    failed
+  };
   verdict next();
 
   per_place<place_state> places_;
