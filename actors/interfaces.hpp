@@ -277,8 +277,7 @@ using vnode_actor = caf::typed_actor<
 using vnode_list = std::vector<vnode_actor>;
 
 using peer_actor = caf::typed_actor<
-    // replica_calls (in their coordinator's name), topology, admin; every call is answered with an
-    // answer_list to the sender
+    // replica_calls (for their coordinator), topology, admin; each call is answered to the sender
     caf::reacts_to<call_list>,
     // gateways and vnodes of the other node
     caf::reacts_to<answer_batch>,

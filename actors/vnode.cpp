@@ -21,6 +21,7 @@ public:
 
   void run(work& w) {
     w.answers.answers.resize(w.calls.size());
+    expect(w.calls);
     for (size_t i = 0; i < w.calls.size(); ++i) {
       auto& x = w.calls[i];
       depends_ = false;
@@ -34,6 +35,15 @@ public:
 
 private:
   using answer_body = decltype(answer::what);
+
+  void expect(const std::vector<call>& calls) {
+    if (calls.size() < 2)
+      return;
+    hashes_.clear();
+    for (auto& x : calls)
+      hashes_.push_back(key_hash(x.key.view()));
+    st_.storage->expect(hashes_);
+  }
 
   answer_body carry_out(const call& x, const read_call& what) {
     auto found = find(x);
@@ -208,6 +218,7 @@ private:
 
   vnode_state& st_;
   bool depends_ = false;
+  std::vector<uint64_t> hashes_;
 };
 
 /// What the engine lost since: its trees are wrong, and where everything went, the node knows

@@ -6,7 +6,7 @@ set -euo pipefail
 build=(g++ cmake ninja-build libcaf-dev libleveldb-dev libboost-dev libxxhash-dev libspdlog-dev
        nlohmann-json3-dev libgoogle-perftools-dev catch2 python3 netcat-openbsd)
 # memcached is what the tests compare with.
-test=(memcached libmemcached-tools iproute2)
+test=(memcached libmemcached-tools iproute2 libbenchmark-dev)
 
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -130,6 +131,9 @@ public:
   /// nullopt: nothing is stored, not even a tombstone.
   virtual caf::expected<std::optional<record>> read(partition_id partition, area where,
                                                     std::string_view key) = 0;
+
+  /// Keys of area::data that are about to be read: an engine may fetch them ahead. By their hashes.
+  virtual void expect(std::span<const uint64_t> key_hashes) { static_cast<void>(key_hashes); }
 
   /// All or nothing; on return durable as storage.sync says.
   virtual caf::error write(const write_batch& batch) = 0;

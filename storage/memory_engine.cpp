@@ -93,6 +93,15 @@ caf::expected<std::optional<record>> memory_engine::read(partition_id partition,
   return std::optional<record>{std::move(*result)};
 }
 
+// A read waits for memory three times: for the slot, the item's key and its record. Those of a
+// whole batch are asked for at once.
+void memory_engine::expect(std::span<const uint64_t> key_hashes) {
+  for (auto hash : key_hashes)
+    data_.fetch_slot(hash);
+  for (auto hash : key_hashes)
+    data_.fetch_item(hash);
+}
+
 void memory_engine::set_aside(partition_id partition, area where, std::string_view key) {
   // The key may be the item's own.
   std::string name{key};

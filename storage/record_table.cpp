@@ -11,6 +11,10 @@ namespace {
 
 constexpr size_t homes_min = 4;
 
+/// How much of an item is asked for ahead: behind that the processor goes on by itself.
+constexpr size_t cache_line_bytes = 64;
+constexpr size_t fetched_bytes_max = 4 * cache_line_bytes;
+
 /// Slots behind the last home that a new array has.
 size_t tail_of(size_t homes) { return 4 + std::min<size_t>(12, homes / 64); }
 
@@ -67,6 +71,22 @@ record_table::slot* record_table::find(uint64_t hash, std::string_view key) {
   auto& in = segments_[segment_of(hash)];
   auto i = seek(in, hash, key);
   return i < in.capacity ? &in.slots[i] : nullptr;
+}
+
+void record_table::fetch_slot(uint64_t hash) const {
+  auto& in = segments_[segment_of(hash)];
+  if (in.capacity > 0)
+    __builtin_prefetch(&in.slots[home(hash, in.homes)]);
+}
+
+void record_table::fetch_item(uint64_t hash) const {
+  auto& in = segments_[segment_of(hash)];
+  auto i = seek(in, hash);
+  if (i >= in.capacity || in.slots[i].hash != hash)
+    return;
+  auto& item = in.slots[i].item;
+  for (size_t line = 0; line < item.size() && line < fetched_bytes_max; line += cache_line_bytes)
+    __builtin_prefetch(item.data() + line);
 }
 
 blob record_table::put(uint64_t hash, blob item) {

@@ -45,6 +45,10 @@ public:
   /// Null when there is none.
   slot* find(uint64_t hash, std::string_view key);
 
+  /// Has the processor load the slot where `hash` should be; what it should be in it.
+  void fetch_slot(uint64_t hash) const;
+  void fetch_item(uint64_t hash) const;
+
   /// Puts `item` in place of the one with the same key, or adds it. The old item; empty if none.
   blob put(uint64_t hash, blob item);
 

@@ -5,17 +5,15 @@ import argparse
 import json
 import os
 import pathlib
-import shlex
 import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
+
+import bars
+from servers import Side, bench, start_kai, start_plain
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-TICKS = os.sysconf("SC_CLK_TCK")
 # Name, nodes, storage engine, and the loads: (name, pipeline, spread over all nodes).
 SCENARIOS = {
     "one": (1, "memory", [("plain", 1, False), ("p16", 16, False)]),
@@ -25,128 +23,10 @@ SCENARIOS = {
     "five-leveldb": (5, "leveldb", [("spread, plain", 1, True), ("spread, p16", 16, True)]),
 }
 
-
-def fail(message):
-    sys.exit(f"run.sh: {message}")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for_port(port, process, seconds=10):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            fail(f"{process.args[0]} ended with status {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    fail(f"{process.args[0]} does not listen on port {port}")
-
-
-class Side:
-    """The server processes of one side, and the addresses of their clients' ports."""
-
-    def __init__(self, log):
-        self.processes, self.servers, self.log = [], [], log
-
-    def start(self, command, **more):
-        try:
-            process = subprocess.Popen(command, stderr=self.log, stdin=subprocess.DEVNULL, **more)
-        except OSError as error:
-            fail(f"{command[0]}: {error.strerror}")
-        self.processes.append(process)
-        return process
-
-    def cpu_seconds(self):
-        """utime and stime of all processes, all of their threads included (proc(5))."""
-        ticks = 0
-        for process in self.processes:
-            if process.poll() is not None:
-                fail(f"{process.args[0]} ended with status {process.returncode} during the run")
-            fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICKS
-
-    def stop(self):
-        for process in self.processes:
-            if process.poll() is None:
-                process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(6)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def start_plain(side, template):
-    """A server that is given its port on the command line and says nothing."""
-    port = free_port()
-    command = shlex.split(template.replace("{port}", str(port)))
-    wait_for_port(port, side.start(command, stdout=subprocess.DEVNULL))
-    side.servers.append(f"127.0.0.1:{port}")
-
-
-def read_ready(process, nodes):
-    """The ready lines of kai-node or kai-cluster, as dictionaries."""
-    found = []
-    while len(found) < nodes:
-        line = process.stdout.readline()
-        if not line:
-            fail(f"{process.args[0]} ended before it was ready (status {process.wait()})")
-        if line.startswith("kai-node ready "):
-            found.append(dict(x.split("=", 1) for x in line.split()[2:]))
-    return found
-
-
-def start_kai(side, args, nodes, engine, directory):
-    common = [f"--storage.engine={engine}", "--storage.sync=interval",
-              f"--cluster.replicas={3 if nodes > 1 else 1}"]
-    if nodes > 1:
-        common += ["--cluster.read-quorum=2", "--cluster.write-quorum=2"]
-    ports = ["--memcache.port=0", "--cluster.port=0"]
-    if args.kai_cluster and nodes > 1:
-        command = [f"{args.bin}/kai-cluster", f"--nodes={nodes}",
-                   f"--storage.directory={directory}/cluster", *ports, *common]
-        process = side.start(command, stdout=subprocess.PIPE, text=True)
-        ready = read_ready(process, nodes)
-    else:
-        ready = []
-        for i in range(nodes):
-            command = [f"{args.bin}/kai-node", f"--node.name=n{i + 1}",
-                       f"--storage.directory={directory}/n{i + 1}", *ports, *common]
-            if ready:
-                command.append(f"--cluster.seeds={ready[0]['cluster']}")
-            process = side.start(command, stdout=subprocess.PIPE, text=True)
-            ready += read_ready(process, 1)
-    side.servers += [x["memcache"] for x in ready]
-    if nodes > 1:
-        settle(args, ready[0]["cluster"])
-
-
-def settle(args, node):
-    """While partitions move, one would measure the move."""
-    command = [f"{args.bin}/kai-admin", f"--node={node}", "wait-settled", "--timeout=60s"]
-    try:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=90)
-    except (OSError, subprocess.SubprocessError) as error:
-        fail(f"the cluster did not settle: {error}")
-
-
-def bench(args, servers, *more):
-    command = [f"{args.bin}/kai-bench", f"--servers={','.join(servers)}", "--json=-", "--quiet",
-               f"--connections={args.connections}", f"--value-size={args.value_size}",
-               f"--keys={args.keys}", "--get-ratio=0.8", *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        fail(f"{shlex.join(command)}\n{done.stderr}")
-    return json.loads(done.stdout)
+HEADER = """\
+| scenario | load | A req/s | B req/s | B/A median (min..max) | CPU per request B/A | \
+get p99 ms A / B | get p99.9 ms B | failed, missed |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 def measure(args, side, pipeline, spread, seed):
@@ -231,8 +111,9 @@ def arguments():
     if args.b_command == "A":
         args.b_command = args.a_command
     for name in args.scenarios.split(","):
-        if name not in SCENARIOS:
-            parser.error(f"--scenarios: no scenario '{name}'; there are {', '.join(SCENARIOS)}")
+        if name not in SCENARIOS and name not in bars.BARS:
+            parser.error(f"--scenarios: no scenario '{name}'; there are "
+                         f"{', '.join([*SCENARIOS, *bars.BARS])}")
     if min(args.rounds, args.duration, args.connections, args.keys) < 1 or args.warmup < 0:
         parser.error("--rounds, --duration, --connections and --keys are at least 1")
     return args
@@ -243,13 +124,17 @@ def main():
     # A signal ends the servers too: it becomes an exception, and `finally` stops them.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
-    print("| scenario | load | A req/s | B req/s | B/A median (min..max) | CPU per request B/A | "
-          "get p99 ms A / B | get p99.9 ms B | failed, missed |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    names = args.scenarios.split(",")
     raw = []
     with open(args.log, "ab") as log:
-        for name in args.scenarios.split(","):
+        if any(name in SCENARIOS for name in names):
+            print(HEADER, flush=True)
+        for name in (x for x in names if x in SCENARIOS):
             raw += run_scenario(args, name, log)
+        if any(name in bars.BARS for name in names):
+            print(bars.HEADER, flush=True)
+        for name in (x for x in names if x in bars.BARS):
+            raw += bars.run(args, name, log)
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
 

@@ -157,3 +157,17 @@ TEST_CASE("what is removed from a memory engine is given back") {
     CHECK(db.stats().memory <= full - 3000 * 64);
   }
 }
+
+TEST_CASE("keys that were announced are read like others") {
+  memory_engine db{{partitions, 0, false, {}}};
+  std::vector<uint64_t> announced;
+  for (int i = 0; i < 1000; ++i)
+    announced.push_back(key_hash(name(i)));
+  db.expect(announced);
+  for (int i = 0; i < 1000; i += 2)
+    REQUIRE_FALSE(put(db, name(i), sample_record(1, name(i))));
+  db.expect(announced);
+  db.expect({});
+  for (int i = 0; i < 1000; ++i)
+    CHECK((*get(db, name(i))).has_value() == (i % 2 == 0));
+}
