@@ -36,6 +36,8 @@ struct request {
   blob key;
   /// nullopt: read.
   std::optional<mutation> write;
+  /// Of a read: how many replicas must agree, in place of the cluster's R; 0: as many as that.
+  uint8_t quorum = 0;
 };
 
 /// What a request came to: a record (reads), an outcome (writes) or a failure.

@@ -19,6 +19,12 @@ inline constexpr size_t command_line_bytes_max = 2048;
 /// Keys in one command: a line of `get` with more is handed on in pieces.
 inline constexpr size_t keys_per_command_max = 64;
 
+/// Keys of which a node remembers when it gave them to a client.
+inline constexpr size_t access_marks_max = 16 * 1024;
+
+/// Bytes of a SASL message.
+inline constexpr size_t sasl_bytes_max = 4096;
+
 /// Bytes of the reason in a "SERVER_ERROR <reason>".
 inline constexpr size_t failure_text_bytes_max = 512;
 
