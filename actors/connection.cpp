@@ -94,11 +94,17 @@ void start_barrier(self_pointer self, uint64_t sequence, slot& s) {
   }
 }
 
+/// How much one client may leave unsent.
+size_t unsent_bytes_max(const connection_state& st) {
+  return st.loop->unsent > limits::unsent_bytes_of_all_high ? limits::unsent_bytes_when_scarce
+                                                            : limits::unsent_bytes_high;
+}
+
 void start_commands(self_pointer self) {
   auto& st = self->state;
   auto window = std::clamp<size_t>(limits::answer_bytes_in_flight_max / st.answer_estimate, 1,
                                    limits::commands_in_flight_max);
-  if (self->wr_buf(st.handle).size() > limits::unsent_bytes_high)
+  if (self->wr_buf(st.handle).size() > unsent_bytes_max(st))
     return;
   st.commands.start_next(window, [&](uint64_t sequence, slot& s) {
     if (s.key.empty())
@@ -129,10 +135,10 @@ void regulate(self_pointer self) {
   if (st.client_done || st.switching)
     return;
   auto unsent = self->wr_buf(st.handle).size();
-  auto full = unsent > limits::unsent_bytes_high ||
+  auto full = unsent > unsent_bytes_max(st) ||
               st.commands.size() > limits::commands_in_flight_max ||
               st.request_bytes > limits::request_bytes_in_flight_max;
-  auto low = unsent <= limits::unsent_bytes_low &&
+  auto low = unsent <= std::min(limits::unsent_bytes_low, unsent_bytes_max(st)) &&
              st.commands.size() <= limits::commands_in_flight_max / 2 &&
              st.request_bytes <= limits::request_bytes_in_flight_max / 2;
   if (full && !st.paused) {
@@ -164,7 +170,7 @@ void proceed(self_pointer self) {
     st.loop->count.bytes_written += unsent - st.backlog;
     self->flush(st.handle);
   }
-  st.backlog = self->wr_buf(st.handle).size();
+  st.note_backlog(self->wr_buf(st.handle).size());
   // What is left in the buffer waits for the socket: only then it is worth a message per write to
   // know when it is through.
   if ((st.backlog > 0) != st.counting_writes) {
@@ -241,7 +247,7 @@ void on_closed(self_pointer self, const caf::io::connection_closed_msg& x) {
   if (fd < 0)
     return self->quit();
   st.handle = self->add_scribe(fd);
-  st.backlog = 0;
+  st.note_backlog(0);
   st.counting_writes = false;
   // One that never reads must not hold the descriptor for ever.
   self->delayed_send(self, limits::half_closed_max, caf::exit_reason::user_shutdown);

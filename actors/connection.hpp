@@ -39,6 +39,14 @@ struct connection_state {
   static inline const char* name = "kai.connection";
 
   connection_state() = default;
+  ~connection_state() { note_backlog(0); }
+
+  /// What is left in the socket's buffer from now on.
+  void note_backlog(size_t bytes) {
+    if (loop)
+      loop->unsent += bytes - backlog;
+    backlog = bytes;
+  }
 
   /// What is to be answered in one place of the order.
   struct slot {

@@ -85,6 +85,8 @@ public:
   vnode_list vnodes;
   counters count;
   memcache::access_marks access;
+  /// Bytes of answers that clients have not taken yet.
+  size_t unsent = 0;
   /// Who may use this node; null: everybody.
   credentials_ptr credentials;
 

@@ -44,6 +44,10 @@ inline constexpr size_t commands_in_flight_max = 256;
 inline constexpr size_t unsent_bytes_high = 1024 * 1024;
 inline constexpr size_t unsent_bytes_low = 256 * 1024;
 
+/// The same of all clients of a node together. Above, each may have only a little.
+inline constexpr size_t unsent_bytes_of_all_high = 256 * 1024 * 1024;
+inline constexpr size_t unsent_bytes_when_scarce = 64 * 1024;
+
 /// Bytes of answers that one client's gets may have under way, by the size of its last ones.
 inline constexpr size_t answer_bytes_in_flight_max = 4 * 1024 * 1024;
 
