@@ -2,16 +2,25 @@
 
 #include <algorithm>
 
+#include "protocol/memcache/binary_reply.hpp"
+#include "protocol/memcache/meta_reply.hpp"
+
 namespace kai {
 
 namespace {
 
 using slot = connection_state::slot;
+using memcache::codec;
 using memcache::verb;
 
 void count_outcome(counters& count, verb op, const outcome& x) {
   auto hit = x.kind != outcome_kind::not_found;
+  count.stored += x.kind == outcome_kind::stored;
   switch (op) {
+  case verb::meta_get:
+    ++count.cmd_get;
+    ++(hit ? count.get_hits : count.get_misses);
+    break;
   case verb::remove: ++(hit ? count.delete_hits : count.delete_misses); break;
   case verb::incr: ++(hit ? count.incr_hits : count.incr_misses); break;
   case verb::decr: ++(hit ? count.decr_hits : count.decr_misses); break;
@@ -36,58 +45,169 @@ void count_outcome(counters& count, verb op, const outcome& x) {
   }
 }
 
+void count_read(counters& count, const version* found, bool hit, timestamp now) {
+  ++count.cmd_get;
+  ++(hit ? count.get_hits : count.get_misses);
+  if (hit || !found || found->tombstone)
+    return;
+  ++(found->expires != 0 && found->expires <= now ? count.get_expired : count.get_flushed);
+}
+
+/// The client got the value: what `mg h` and `mg l` say next.
+void note_access(connection_state& st, const slot& s, const version& x, timestamp now) {
+  if (!s.extras.leaves_no_trace)
+    st.loop->access.note(s.hash, x.value_written.clock, now);
+}
+
 void write_record(connection_state& st, slot& s, const record& x, memcache::output& out) {
   auto& context = st.loop->context();
-  auto& count = st.loop->count;
   auto now = context.wall_clock();
   auto flushed = context.flushed();
-  auto cas = s.op == verb::gets ? cas_unique(x) : 0;
+  auto binary = s.form.through == codec::binary;
   auto before = out.size();
-  ++count.cmd_get;
   auto winner = latest(x);
-  if (context.options.cluster.conflicts == conflicts_mode::siblings) {
+  auto hit = winner && visible(*winner, now, flushed);
+  if (binary && hit) {
+    memcache::append_hit(out, s.form, s.op, s.key.view(), *winner, cas_unique(x));
+  } else if (binary) {
+    memcache::append_miss(out, s.form, s.key.view());
+  } else if (context.options.cluster.conflicts == conflicts_mode::siblings) {
+    auto cas = s.op == verb::gets ? cas_unique(x) : 0;
     for (auto& v : x.versions)
       if (visible(v, now, flushed))
         memcache::append_value(out, s.key.view(), v, cas);
-  } else if (winner && visible(*winner, now, flushed)) {
-    memcache::append_value(out, s.key.view(), *winner, cas);
+    hit = out.size() != before;
+  } else if (hit) {
+    memcache::append_value(out, s.key.view(), *winner, s.op == verb::gets ? cas_unique(x) : 0);
   }
-  if (out.size() != before) {
-    ++count.get_hits;
-    st.answer_estimate = std::max(out.size() - before, st.answer_estimate * 7 / 8);
+  count_read(st.loop->count, winner, hit, now);
+  if (!hit)
     return;
-  }
-  ++count.get_misses;
-  if (winner && !winner->tombstone && winner->expires != 0 && winner->expires <= now)
-    ++count.get_expired;
-  else if (winner && !winner->tombstone)
-    ++count.get_flushed;
+  note_access(st, s, *winner, now);
+  st.answer_estimate = std::max(out.size() - before, st.answer_estimate * 7 / 8);
 }
+
+// --- meta commands -------------------------------------------------------------------------------
+
+memcache::meta_question question_of(const connection_state& st, const slot& s) {
+  return {s.op,
+          s.form.quiet,
+          s.extras.binary_key,
+          s.key.view(),
+          s.argument,
+          s.write ? &*s.write : nullptr,
+          st.loop->context().wall_clock()};
+}
+
+/// What `mg` found, whether it read or wrote. `cas`: of the record.
+void write_fetched(connection_state& st, slot& s, const outcome& x, uint64_t cas,
+                   memcache::output& out) {
+  auto question = question_of(st, s);
+  if (x.kind != outcome_kind::value)
+    return memcache::append_not_fetched(out, question);
+  auto access = st.loop->access.of(s.hash, x.found->value_written.clock);
+  memcache::append_fetched(out, question, *x.found, cas, static_cast<fetch_result>(x.number),
+                           access);
+  note_access(st, s, *x.found, question.now);
+}
+
+void write_meta_record(connection_state& st, slot& s, const record& x, memcache::output& out) {
+  auto& context = st.loop->context();
+  auto now = context.wall_clock();
+  auto found = latest(x);
+  auto hit = found && visible(*found, now, context.flushed());
+  if (s.op == verb::meta_debug) {
+    if (!hit)
+      return memcache::append(out, "EN\r\n");
+    auto access = st.loop->access.of(s.hash, found->value_written.clock);
+    return memcache::append_debug(out, s.key.view(), *found, cas_unique(x), access, now);
+  }
+  count_read(st.loop->count, found, hit, now);
+  auto before = out.size();
+  write_fetched(st, s, decide(*s.write, x, {now, context.flushed()}).answer, cas_unique(x), out);
+  st.answer_estimate = std::max(out.size() - before, st.answer_estimate * 7 / 8);
+}
+
+void write_meta_outcome(connection_state& st, slot& s, const outcome& x, memcache::output& out) {
+  count_outcome(st.loop->count, s.op, x);
+  if (s.op == verb::meta_get)
+    return write_fetched(st, s, x, x.cas, out);
+  if (x.kind == outcome_kind::number)
+    st.loop->access.carry_over(s.hash, x.cas >> cas_clock_shift);
+  memcache::append_outcome(out, question_of(st, s), x);
+}
+
+// --- outcomes ------------------------------------------------------------------------------------
 
 void write_outcome(connection_state& st, slot& s, const outcome& x, memcache::output& out) {
   count_outcome(st.loop->count, s.op, x);
-  if (x.kind == outcome_kind::value)
-    memcache::append_value(out, s.key.view(), *x.found, s.op == verb::gats ? x.cas : 0);
-  else if (s.op != verb::gat && s.op != verb::gats)
+  auto binary = s.form.through == codec::binary;
+  if (x.kind == outcome_kind::value) {
+    note_access(st, s, *x.found, st.loop->context().wall_clock());
+    if (binary)
+      memcache::append_hit(out, s.form, s.op, s.key.view(), *x.found, x.cas);
+    else
+      memcache::append_value(out, s.key.view(), *x.found, s.op == verb::gats ? x.cas : 0);
+    return;
+  }
+  if (x.kind == outcome_kind::number)
+    st.loop->access.carry_over(s.hash, x.cas >> cas_clock_shift);
+  if (binary)
+    memcache::append_outcome(out, s.form, s.op, x, s.key.view());
+  else
     memcache::append_outcome(out, s.op, x);
 }
 
 } // namespace
 
+bool calls_for_write(const connection_state& st, const slot& s, const response& x) {
+  auto found = std::get_if<record>(&x.what);
+  auto& context = st.loop->context();
+  return found &&
+         decide(*s.write, *found, {context.wall_clock(), context.flushed()}).next.has_value();
+}
+
 void write_response(connection_state& st, slot& s, const response& x, memcache::output& out) {
+  auto meta = s.form.through == codec::meta;
   if (auto why = std::get_if<failed_answer>(&x.what)) {
     s.failed = true;
     auto text = why->message.empty() ? to_string(why->reason) : why->message;
-    if (s.write)
+    if (s.write && !s.reads_first)
       text += why->unchanged ? "; nothing was changed" : "; the change may have happened";
-    memcache::append_failure(out, failure(why->reason, text));
+    write_failure(s, failure(why->reason, text), out);
   } else if (auto found = std::get_if<record>(&x.what)) {
-    write_record(st, s, *found, out);
+    if (meta)
+      write_meta_record(st, s, *found, out);
+    else
+      write_record(st, s, *found, out);
+  } else if (meta) {
+    write_meta_outcome(st, s, std::get<outcome>(x.what), out);
   } else {
     write_outcome(st, s, std::get<outcome>(x.what), out);
   }
   if (s.ends && !s.failed)
     memcache::append(out, "END\r\n");
+}
+
+void write_failure(slot& s, const caf::error& err, memcache::output& out) {
+  if (s.form.through == codec::binary)
+    memcache::append_failure(out, s.form, err);
+  else
+    memcache::append_failure(out, err);
+}
+
+void write_done(slot& s) {
+  if (s.form.through == codec::binary)
+    memcache::append_packet(s.text, s.form, memcache::binary_status::success);
+  else
+    memcache::append(s.text, "OK\r\n");
+}
+
+void write_stats(slot& s, std::string_view text) {
+  if (s.form.through == codec::binary)
+    memcache::append_stats(s.text, s.form, text);
+  else
+    memcache::append(s.text, text);
 }
 
 } // namespace kai

@@ -1,6 +1,8 @@
 #include "actors/client_commands.hpp"
 
-#include "protocol/memcache/credentials.hpp"
+#include "actors/client_auth.hpp"
+#include "protocol/memcache/binary_reply.hpp"
+#include "protocol/memcache/command_write.hpp"
 
 namespace kai {
 
@@ -8,47 +10,26 @@ namespace {
 
 using slot = connection_state::slot;
 using kind = connection_state::pipeline::kind;
+using memcache::codec;
 using memcache::verb;
 
-mutation_kind mutation_of(verb op) {
-  switch (op) {
-  case verb::add: return mutation_kind::add;
-  case verb::replace: return mutation_kind::replace;
-  case verb::append: return mutation_kind::append;
-  case verb::prepend: return mutation_kind::prepend;
-  case verb::cas: return mutation_kind::compare_and_set;
-  case verb::incr: return mutation_kind::increment;
-  case verb::decr: return mutation_kind::decrement;
-  case verb::touch: return mutation_kind::touch;
-  case verb::gat:
-  case verb::gats: return mutation_kind::get_and_touch;
-  case verb::remove: return mutation_kind::remove;
-  default: return mutation_kind::set;
-  }
-}
-
-void add_text(connection_state& st, std::string_view text) {
-  slot x;
-  x.command = st.next_command++;
-  memcache::append(x.text, text);
-  st.commands.add(std::move(x), kind::ready);
-}
-
 void add_keyed(connection_state& st, slot x) {
-  auto hash = key_hash(x.key.view());
+  x.hash = key_hash(x.key.view());
   if (x.write)
     st.request_bytes += x.write->value.size();
+  auto hash = x.hash;
   st.commands.add(std::move(x), kind::keyed, hash);
 }
 
 void add_reads(connection_state& st, memcache::command& c) {
-  auto touches = c.op == verb::gat || c.op == verb::gats;
+  auto touches = c.op != verb::get && c.op != verb::gets;
   for (auto& key : c.keys) {
     slot x;
     x.op = c.op;
     x.command = st.next_command;
-    x.ends = !c.more && &key == &c.keys.back();
+    x.ends = !c.more && &key == &c.keys.back() && c.form.through == codec::text;
     x.key = std::move(key);
+    x.form = c.form;
     if (touches) {
       x.write.emplace();
       x.write->kind = mutation_kind::get_and_touch;
@@ -71,14 +52,55 @@ void add_write(connection_state& st, memcache::command& c) {
   x.noreply = c.noreply;
   x.command = st.next_command++;
   x.key = std::move(c.keys.front());
-  auto& write = x.write.emplace();
-  write.kind = mutation_of(c.op);
-  write.flags = c.flags;
-  write.expires = memcache::absolute_expiry(c.exptime, st.loop->context().wall_clock());
-  write.delta = c.delta;
-  write.compare = c.cas;
-  write.value = std::move(c.value);
+  x.form = c.form;
+  x.extras = c.extras;
+  x.argument = std::move(c.argument);
+  x.write = memcache::write_of(c, st.loop->context().wall_clock());
+  // Most of what a meta get can do it does seldom.
+  x.reads_first = c.op == verb::meta_get && !c.extras.sets_exptime;
   add_keyed(st, std::move(x));
+}
+
+void add_debug(connection_state& st, memcache::command& c) {
+  slot x;
+  x.op = c.op;
+  x.command = st.next_command++;
+  x.key = std::move(c.keys.front());
+  x.form = c.form;
+  add_keyed(st, std::move(x));
+}
+
+void add_packet(connection_state& st, const memcache::answer_form& form,
+                memcache::binary_status status, std::string_view value) {
+  memcache::output packet;
+  memcache::append_packet(packet, form, status, value);
+  add_text(st, {packet.data(), packet.size()});
+}
+
+/// Answered at once, in its turn.
+void add_version(connection_state& st, const memcache::command& c) {
+  if (c.form.through == codec::binary)
+    add_packet(st, c.form, memcache::binary_status::success, memcache_version);
+  else
+    add_text(st, std::string{"VERSION "} + memcache_version + "\r\n");
+}
+
+void add_noop(connection_state& st, const memcache::command& c) {
+  if (c.form.through == codec::binary)
+    add_packet(st, c.form, memcache::binary_status::success, {});
+  else
+    add_text(st, "MN\r\n");
+}
+
+void add_barrier(connection_state& st, memcache::command& c) {
+  slot x;
+  x.op = c.op;
+  x.noreply = c.noreply;
+  x.command = st.next_command++;
+  x.form = c.form;
+  x.argument = std::move(c.argument);
+  x.delay = c.exptime;
+  st.commands.add(std::move(x), kind::barrier);
 }
 
 void set_log_level(connection_state& st, const std::string& argument) {
@@ -87,53 +109,49 @@ void set_log_level(connection_state& st, const std::string& argument) {
 }
 
 void add_command(connection_state& st, memcache::command& c) {
+  st.loop->count.cmd_meta += c.form.through == codec::meta;
   switch (c.op) {
   case verb::get:
   case verb::gets:
   case verb::gat:
   case verb::gats: return add_reads(st, c);
-  case verb::version: return add_text(st, std::string{"VERSION "} + memcache_version + "\r\n");
+  case verb::version: return add_version(st, c);
+  case verb::noop: return add_noop(st, c);
+  case verb::meta_debug: return add_debug(st, c);
+  case verb::sasl_mechanisms:
+  case verb::sasl_start:
+  case verb::sasl_step: return take_sasl(st, c);
   case verb::verbosity:
     set_log_level(st, c.argument);
     return add_text(st, c.noreply ? "" : "OK\r\n");
   case verb::flush_all:
   case verb::stats:
-  case verb::quit: {
-    slot x;
-    x.op = c.op;
-    x.noreply = c.noreply;
-    x.command = st.next_command++;
-    x.argument = std::move(c.argument);
-    x.delay = c.exptime;
-    st.commands.add(std::move(x), kind::barrier);
-    return;
-  }
+  case verb::quit: return add_barrier(st, c);
+  case verb::touch:
+    // Its answer has the flags, which take reading the value.
+    return c.form.through == codec::binary ? add_reads(st, c) : add_write(st, c);
   default: return add_write(st, c);
   }
 }
 
-constexpr const char* unauthenticated = "CLIENT_ERROR unauthenticated\r\n";
-
-/// Nothing but authentication is possible before it (memcached's ASCII scheme: `set` any key to
-/// "user password").
-void authenticate(connection_state& st, const memcache::command& c) {
-  if (c.op != verb::set)
-    return add_text(st, unauthenticated);
-  ++st.loop->count.auth_cmds;
-  st.authenticated = st.loop->credentials->accept_text(c.value.view());
-  if (!st.authenticated)
-    ++st.loop->count.auth_errors;
-  if (st.authenticated)
-    return add_text(st, "STORED\r\n");
-  auto two_words = c.value.view().find(' ') != std::string_view::npos;
-  add_text(st, two_words ? "CLIENT_ERROR authentication failure\r\n"
-                         : "CLIENT_ERROR bad authentication token format\r\n");
+void add_binary_error(connection_state& st, const memcache::answer_form& form,
+                      memcache::binary_status status) {
+  using memcache::binary_status;
+  if (status == binary_status::success)
+    return;
+  if (!st.authenticated) {
+    status = binary_status::auth_error;
+    st.closing = true;
+  }
+  add_packet(st, form, status, text_of(status));
 }
 
 void add_error(connection_state& st, memcache::parse_result& x) {
   if (x.status == memcache::parse_status::fatal)
     st.closing = true;
-  if (x.error.find("too large") != std::string_view::npos)
+  auto form = x.command.form;
+  if (x.error == memcache::too_large_for_cache ||
+      x.status_code == memcache::binary_status::too_large)
     ++st.loop->count.too_large;
   if (x.removes_key && st.authenticated) {
     slot s;
@@ -145,6 +163,8 @@ void add_error(connection_state& st, memcache::parse_result& x) {
     s.write->kind = mutation_kind::remove;
     add_keyed(st, std::move(s));
   }
+  if (form.through == codec::binary)
+    return add_binary_error(st, form, x.status_code);
   // Before authentication memcached looks for nothing but a `set` of the right shape.
   if (!st.authenticated && x.status == memcache::parse_status::error) {
     auto unfinished = x.error.find("bad data chunk") != std::string_view::npos;
@@ -158,11 +178,18 @@ void add_error(connection_state& st, memcache::parse_result& x) {
 
 } // namespace
 
+void add_text(connection_state& st, std::string_view text) {
+  slot x;
+  x.command = st.next_command++;
+  memcache::append(x.text, text);
+  st.commands.add(std::move(x), kind::ready);
+}
+
 void take_command(connection_state& st, memcache::parse_result& x) {
   if (x.status != memcache::parse_status::complete)
     add_error(st, x);
   else if (!st.authenticated && x.command.op != verb::quit)
-    authenticate(st, x.command);
+    take_before_authentication(st, x.command);
   else
     add_command(st, x.command);
 }

@@ -46,6 +46,11 @@ void on_response(self_pointer self, response& x) {
   auto& s = st.commands[x.tag];
   if (s.write)
     st.request_bytes -= s.write->value.size();
+  if (s.reads_first && calls_for_write(st, s, x)) {
+    s.reads_first = false;
+    st.starting.requests.push_back({x.tag, s.key, s.write, 0});
+    return;
+  }
   // Straight to the socket when it is its turn already.
   auto direct = st.commands.is_front(x.tag) && !s.noreply && s.command != st.failed_command;
   write_response(st, s, x, direct ? self->wr_buf(st.handle) : s.text);
@@ -55,11 +60,13 @@ void on_response(self_pointer self, response& x) {
     drain(self);
 }
 
-void finish_with_text(self_pointer self, uint64_t sequence, std::string_view text) {
+/// `write(slot)` appends the answer.
+template <class Write>
+void finish(self_pointer self, uint64_t sequence, Write write) {
   auto& st = self->state;
   if (!st.commands.is_running(sequence))
     return;
-  memcache::append(st.commands[sequence].text, text);
+  write(st.commands[sequence]);
   st.commands.finish(sequence);
   proceed(self);
 }
@@ -69,36 +76,47 @@ void finish_with_text(self_pointer self, uint64_t sequence, std::string_view tex
 void start_barrier(self_pointer self, uint64_t sequence, slot& s) {
   auto& st = self->state;
   auto fail = [self, sequence](const caf::error& err) {
-    memcache::output text;
-    memcache::append_failure(text, err);
-    finish_with_text(self, sequence, {text.data(), text.size()});
+    finish(self, sequence, [&](slot& s) { write_failure(s, err, s.text); });
   };
   if (s.op == verb::flush_all) {
     ++st.loop->count.cmd_flush;
     self->request(st.services.topology, limits::service_deadline, flush_all_atom::value, s.delay)
-        .then([self, sequence](bool) { finish_with_text(self, sequence, "OK\r\n"); }, fail);
+        .then([self, sequence](bool) { finish(self, sequence, write_done); }, fail);
   } else if (s.op == verb::stats) {
     self->request(st.services.stats, limits::service_deadline, stats_atom::value, s.argument)
-        .then([self, sequence](const std::string& text) { finish_with_text(self, sequence, text); },
-              fail);
+        .then(
+            [self, sequence](const std::string& text) {
+              finish(self, sequence, [&](slot& s) { write_stats(s, text); });
+            },
+            fail);
   } else {
+    if (s.form.through == memcache::codec::binary)
+      write_done(s);
     st.closing = true;
     st.commands.finish(sequence);
   }
+}
+
+/// How much one client may leave unsent.
+size_t unsent_bytes_max(const connection_state& st) {
+  return st.loop->unsent > limits::unsent_bytes_of_all_high ? limits::unsent_bytes_when_scarce
+                                                            : limits::unsent_bytes_high;
 }
 
 void start_commands(self_pointer self) {
   auto& st = self->state;
   auto window = std::clamp<size_t>(limits::answer_bytes_in_flight_max / st.answer_estimate, 1,
                                    limits::commands_in_flight_max);
-  if (self->wr_buf(st.handle).size() > limits::unsent_bytes_high)
+  if (self->wr_buf(st.handle).size() > unsent_bytes_max(st))
     return;
   st.starting.requests.reserve(std::min(window, st.commands.waiting()));
   st.commands.start_next(window, [&](uint64_t sequence, slot& s) {
     if (s.key.empty())
       start_barrier(self, sequence, s);
     else
-      st.starting.requests.push_back({sequence, s.key, s.write});
+      st.starting.requests.push_back({sequence, s.key,
+                                      s.reads_first ? std::optional<mutation>{} : s.write,
+                                      s.reads_first ? s.extras.read_quorum : uint8_t{0}});
   });
   if (!st.starting.requests.empty())
     self->send(st.loop->take_coordinator(), std::exchange(st.starting, {}));
@@ -121,10 +139,10 @@ void regulate(self_pointer self) {
   if (st.client_done || st.switching)
     return;
   auto unsent = self->wr_buf(st.handle).size();
-  auto full = unsent > limits::unsent_bytes_high ||
+  auto full = unsent > unsent_bytes_max(st) ||
               st.commands.size() > limits::commands_in_flight_max ||
               st.request_bytes > limits::request_bytes_in_flight_max;
-  auto low = unsent <= limits::unsent_bytes_low &&
+  auto low = unsent <= std::min(limits::unsent_bytes_low, unsent_bytes_max(st)) &&
              st.commands.size() <= limits::commands_in_flight_max / 2 &&
              st.request_bytes <= limits::request_bytes_in_flight_max / 2;
   if (full && !st.paused) {
@@ -156,7 +174,7 @@ void proceed(self_pointer self) {
     st.loop->count.bytes_written += unsent - st.backlog;
     self->flush(st.handle);
   }
-  st.backlog = self->wr_buf(st.handle).size();
+  st.note_backlog(self->wr_buf(st.handle).size());
   // What is left in the buffer waits for the socket: only then it is worth a message per write to
   // know when it is through.
   if ((st.backlog > 0) != st.counting_writes) {
@@ -191,16 +209,34 @@ void fit_read_size(self_pointer self, size_t got) {
   self->configure_read(st.handle, caf::io::receive_policy::at_most(size));
 }
 
+/// memcached tells the protocols apart by the first byte as well.
+void choose_parser(connection_state& st, char first) {
+  auto value_bytes_max = st.loop->context().options.memcache.max_item_size;
+  if (static_cast<uint8_t>(first) == memcache::binary_request_magic)
+    st.binary.emplace(value_bytes_max);
+  else
+    st.text.emplace(value_bytes_max);
+}
+
+template <class Parser>
+void take_commands(connection_state& st, Parser& parser, const std::vector<char>& bytes) {
+  parser.feed({bytes.data(), bytes.size()});
+  while (!st.closing && parser.next(st.parsed) != memcache::parse_status::input_pending)
+    take_command(st, st.parsed);
+}
+
 void on_data(self_pointer self, const caf::io::new_data_msg& x) {
   auto& st = self->state;
   if (st.closing)
     return;
   st.loop->count.bytes_read += x.buf.size();
   fit_read_size(self, x.buf.size());
-  st.parser->feed({x.buf.data(), x.buf.size()});
-  using memcache::parse_status;
-  while (!st.closing && st.parser->next(st.parsed) != parse_status::input_pending)
-    take_command(st, st.parsed);
+  if (!st.text && !st.binary)
+    choose_parser(st, x.buf.front());
+  if (st.text)
+    take_commands(st, *st.text, x.buf);
+  else
+    take_commands(st, *st.binary, x.buf);
   proceed(self);
 }
 
@@ -215,7 +251,7 @@ void on_closed(self_pointer self, const caf::io::connection_closed_msg& x) {
   if (fd < 0)
     return self->quit();
   st.handle = self->add_scribe(fd);
-  st.backlog = 0;
+  st.note_backlog(0);
   st.counting_writes = false;
   // One that never reads must not hold the descriptor for ever.
   self->delayed_send(self, limits::half_closed_max, caf::exit_reason::user_shutdown);
@@ -230,7 +266,6 @@ caf::behavior connection(connection_self* self, caf::io::connection_handle handl
   st.loop = std::move(loop);
   st.services = std::move(services);
   st.handle = handle;
-  st.parser.emplace(st.loop->context().options.memcache.max_item_size);
   st.authenticated = !st.loop->credentials;
   self->set_default_handler(caf::drop);
   ++st.loop->count.curr_connections;

@@ -7,6 +7,7 @@
 
 #include "actors/io_loop.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/memcache/binary_parser.hpp"
 #include "protocol/memcache/pipeline.hpp"
 #include "protocol/memcache/text_parser.hpp"
 #include "protocol/memcache/text_reply.hpp"
@@ -38,6 +39,14 @@ struct connection_state {
   static inline const char* name = "kai.connection";
 
   connection_state() = default;
+  ~connection_state() { note_backlog(0); }
+
+  /// What is left in the socket's buffer from now on.
+  void note_backlog(size_t bytes) {
+    if (loop)
+      loop->unsent += bytes - backlog;
+    backlog = bytes;
+  }
 
   /// What is to be answered in one place of the order.
   struct slot {
@@ -48,10 +57,15 @@ struct connection_state {
     /// The command it belongs to: when one key of a get fails, nothing of that get follows.
     uint64_t command = 0;
     blob key;
+    uint64_t hash = 0;
     std::optional<mutation> write;
+    /// Meta get: `write` is only done where the value that was read calls for it.
+    bool reads_first = false;
+    memcache::answer_form form;
+    memcache::command_extras extras;
     std::string argument;
     int64_t delay = 0;
-    /// What it is answered with, whole lines: for one that is finished before its turn.
+    /// What it is answered with, whole lines or packets: for one that is finished before its turn.
     memcache::output text;
     bool failed = false;
   };
@@ -60,7 +74,9 @@ struct connection_state {
   io_loop_ptr loop;
   client_services services;
   caf::io::connection_handle handle;
-  std::optional<memcache::text_parser> parser;
+  /// One of the two, from the first byte on.
+  std::optional<memcache::text_parser> text;
+  std::optional<memcache::binary_parser> binary;
   memcache::parse_result parsed;
   pipeline commands;
   size_t read_bytes = limits::client_read_bytes_min;
@@ -76,6 +92,8 @@ struct connection_state {
   /// Largest recent answer to a get: how many may be under way follows from it.
   size_t answer_estimate = 128 * 1024;
   bool authenticated = true;
+  /// A SASL exchange waits for the client's next message.
+  bool sasl_started = false;
   bool paused = false;
   /// The loop has not yet taken note of the last `halt` or `trigger`. CAF gathers such changes
   /// until the end of a turn, and a second one in the same turn undoes the first only in part: the

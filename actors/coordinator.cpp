@@ -22,6 +22,7 @@ void batch_work::begin(request_list& xs) {
     op.key = std::move(x.key);
     op.write = std::move(x.write);
     op.above = x.above;
+    op.quorum = x.quorum;
     start(op);
   }
   send_all();
@@ -48,7 +49,8 @@ void batch_work::start_read(operation& op) {
   if (choice == nodes.end())
     choice = nodes.begin();
   auto record_place = static_cast<size_t>(choice - nodes.begin());
-  op.read.emplace(nodes.size(), st_.view->read_quorum, record_place);
+  auto quorum = quorum_of(op.quorum, st_.view->read_quorum, nodes.size());
+  op.read.emplace(nodes.size(), quorum, record_place);
   for (size_t i = 0; i < nodes.size(); ++i)
     ask(op, i, nodes[i], stage::read, read_call{i != record_place});
 }

@@ -49,6 +49,8 @@ struct coordinator_state {
     blob key;
     partition_id partition = 0;
     std::optional<mutation> write;
+    /// As in the request.
+    uint8_t quorum = 0;
     std::optional<read_core> read;
     std::optional<write_core> stores;
     /// Who stands in for the replicas of `stores` that are down.

@@ -85,6 +85,10 @@ private:
   bool is_replica(const operation& op) const {
     return st_.view->owns(st_.view->self, op.partition);
   }
+  /// The client may want another number of replicas than the cluster's, for this request.
+  static size_t quorum_of(uint8_t wanted, size_t usual, size_t places) {
+    return wanted == 0 ? usual : std::min<size_t>(wanted, places);
+  }
   uint32_t index_of(const operation& op) const {
     return static_cast<uint32_t>(&op - st_.operations.data());
   }

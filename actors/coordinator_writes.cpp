@@ -137,7 +137,8 @@ void batch_work::on_applied(operation& op, answer& x) {
 /// Brings what was decided to all replicas, or to those who stand in for them.
 void batch_work::spread(operation& op) {
   auto nodes = places(op);
-  op.stores.emplace(nodes.size(), st_.view->write_quorum);
+  op.stores.emplace(nodes.size(),
+                    quorum_of(op.write->quorum, st_.view->write_quorum, nodes.size()));
   op.fallbacks = {};
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i] == st_.view->self)

@@ -39,6 +39,8 @@ struct request {
   std::optional<mutation> write;
   /// See lead_call.
   timestamp above = 0;
+  /// Of a read: how many replicas must agree, in place of the cluster's R; 0: as many as that.
+  uint8_t quorum = 0;
 };
 
 /// What a request came to: a record (reads), an outcome (writes) or a failure.

@@ -12,6 +12,7 @@
 #include "actors/cluster_view.hpp"
 #include "actors/node_context.hpp"
 #include "actors/socket_loop.hpp"
+#include "protocol/memcache/access_marks.hpp"
 #include "protocol/memcache/credentials.hpp"
 
 namespace kai {
@@ -28,6 +29,7 @@ struct counters {
   uint64_t cmd_set = 0;
   uint64_t cmd_flush = 0;
   uint64_t cmd_touch = 0;
+  uint64_t cmd_meta = 0;
   uint64_t get_hits = 0;
   uint64_t get_misses = 0;
   uint64_t get_expired = 0;
@@ -48,6 +50,8 @@ struct counters {
   uint64_t bytes_read = 0;
   uint64_t bytes_written = 0;
   uint64_t too_large = 0;
+  /// Writes that put a value in its place.
+  uint64_t stored = 0;
   /// Reading stopped because the client had too much under way, or took too little.
   uint64_t reads_paused = 0;
   /// SERVER_ERRORs of the cluster.
@@ -87,6 +91,9 @@ public:
   /// One per stripe of partitions: a partition's calls go to the one with its number modulo theirs.
   vnode_list vnodes;
   counters count;
+  memcache::access_marks access;
+  /// Bytes of answers that clients have not taken yet.
+  size_t unsent = 0;
   /// Who may use this node; null: everybody.
   credentials_ptr credentials;
 

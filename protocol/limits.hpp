@@ -19,6 +19,12 @@ inline constexpr size_t command_line_bytes_max = 2048;
 /// Keys in one command: a line of `get` with more is handed on in pieces.
 inline constexpr size_t keys_per_command_max = 64;
 
+/// Keys of which a node remembers when it gave them to a client.
+inline constexpr size_t access_marks_max = 16 * 1024;
+
+/// Bytes of a SASL message.
+inline constexpr size_t sasl_bytes_max = 4096;
+
 /// Bytes of the reason in a "SERVER_ERROR <reason>".
 inline constexpr size_t failure_text_bytes_max = 512;
 
@@ -37,6 +43,10 @@ inline constexpr size_t commands_in_flight_max = 256;
 /// below the low one.
 inline constexpr size_t unsent_bytes_high = 1024 * 1024;
 inline constexpr size_t unsent_bytes_low = 256 * 1024;
+
+/// The same of all clients of a node together. Above, each may have only a little.
+inline constexpr size_t unsent_bytes_of_all_high = 256 * 1024 * 1024;
+inline constexpr size_t unsent_bytes_when_scarce = 64 * 1024;
 
 /// Bytes of answers that one client's gets may have under way, by the size of its last ones.
 inline constexpr size_t answer_bytes_in_flight_max = 4 * 1024 * 1024;

@@ -23,6 +23,7 @@ decision store(const mutation& what) {
   next.flags = what.flags;
   next.expires = what.expires;
   next.value = what.value;
+  next.marks = what.marks;
   return result;
 }
 
@@ -66,6 +67,20 @@ blob counter_text(uint64_t number, size_t bytes_min) {
   return result;
 }
 
+void report_expiry(const mutation& what, decision& x) {
+  if (what.reports_expiry)
+    x.answer.found.emplace().expires = x.next->expires;
+}
+
+/// A new value for a client whose cas unique is too old: until the one who won brings a newer one.
+decision store_as_stale(const mutation& what, const version& old) {
+  auto result = store(what);
+  result.next->expires = old.expires;
+  result.next->marks.stale = true;
+  result.next->marks.won = old.marks.won;
+  return result;
+}
+
 decision counted(const mutation& what, const version& old) {
   auto number = memcache::read_unsigned(old.value.view());
   if (!number)
@@ -76,8 +91,36 @@ decision counted(const mutation& what, const version& old) {
     *number -= what.delta < *number ? what.delta : *number;
   auto result = answer(outcome_kind::number);
   result.answer.number = *number;
-  result.next = successor(old, counter_text(*number, old.value.size()));
+  auto text = counter_text(*number, old.value.size());
+  // What memcached changes in place keeps its marks.
+  auto in_place = text.size() == old.value.size();
+  result.next = successor(old, std::move(text));
+  if (in_place)
+    result.next->marks = old.marks;
+  if (what.sets_expiry)
+    result.next->expires = what.expires;
+  report_expiry(what, result);
   return result;
+}
+
+decision made_counter(const mutation& what) {
+  auto result = answer(outcome_kind::number);
+  result.answer.number = what.initial;
+  auto& next = result.next.emplace();
+  next.value = counter_text(what.initial, 0);
+  next.expires = *what.vivify;
+  report_expiry(what, result);
+  if (result.answer.found)
+    result.answer.found->marks.won = true;
+  return result;
+}
+
+/// `old` as it is, for a change of anything but the value.
+void keep_value(decision& x, const version& old) {
+  x.keeps_value = true;
+  x.next = successor(old, old.value);
+  x.next->value_written = old.value_written;
+  x.next->marks = old.marks;
 }
 
 decision touched(const mutation& what, const version& old) {
@@ -85,10 +128,49 @@ decision touched(const mutation& what, const version& old) {
   auto result = answer(sees ? outcome_kind::value : outcome_kind::touched);
   if (sees)
     result.answer.found = old;
-  result.keeps_value = true;
-  result.next = successor(old, old.value);
-  result.next->value_written = old.value_written;
+  keep_value(result, old);
   result.next->expires = what.expires;
+  return result;
+}
+
+decision with_fetch_result(decision x, fetch_result number) {
+  x.answer.number = static_cast<uint64_t>(number);
+  return x;
+}
+
+/// Of many clients that find a value stale, or about to expire, one wins.
+decision fetched(const mutation& what, const version& old) {
+  auto result = answer(outcome_kind::value);
+  result.answer.found = old;
+  auto old_enough = old.expires != 0 && old.expires < what.recache_before;
+  auto wins = !old.marks.won && (old.marks.stale || old_enough);
+  if (wins || what.sets_expiry) {
+    keep_value(result, old);
+    result.next->marks.won = old.marks.won || wins;
+    if (what.sets_expiry)
+      result.next->expires = what.expires;
+  }
+  return with_fetch_result(std::move(result), wins ? fetch_result::won : fetch_result::plain);
+}
+
+decision made_placeholder(const mutation& what) {
+  auto result = answer(outcome_kind::value);
+  result.answer.found.emplace();
+  auto& next = result.next.emplace();
+  next.expires = *what.vivify;
+  next.marks.won = true;
+  return with_fetch_result(std::move(result), fetch_result::made_and_won);
+}
+
+/// The value stays, with a new cas unique, and the next one to see it wins.
+decision invalidated(const mutation& what, const version& old) {
+  auto result = answer(outcome_kind::deleted);
+  result.next = successor(old, old.value);
+  result.next->marks = old.marks;
+  result.next->marks.stale = true;
+  result.next->marks.won = false;
+  if (what.sets_expiry)
+    result.next->expires = what.expires;
   return result;
 }
 
@@ -108,6 +190,11 @@ decision decide_missing(const mutation& what) {
   case mutation_kind::replace:
   case mutation_kind::append:
   case mutation_kind::prepend: return answer(outcome_kind::not_stored);
+  case mutation_kind::increment:
+  case mutation_kind::decrement:
+    return what.vivify ? made_counter(what) : answer(outcome_kind::not_found);
+  case mutation_kind::fetch:
+    return what.vivify ? made_placeholder(what) : answer(outcome_kind::not_found);
   default: return answer(outcome_kind::not_found);
   }
 }
@@ -122,59 +209,13 @@ decision decide_present(const mutation& what, const version& old, size_t value_b
   case mutation_kind::touch:
   case mutation_kind::get_and_touch: return touched(what, old);
   case mutation_kind::remove: return removed();
+  case mutation_kind::fetch: return fetched(what, old);
+  case mutation_kind::invalidate: return invalidated(what, old);
   case mutation_kind::set:
   case mutation_kind::replace:
   case mutation_kind::compare_and_set: break;
   }
   return store(what);
-}
-
-void encode_version(byte_writer& out, const version& x) {
-  for (const auto& event : {x.written, x.value_written}) {
-    out.u64(event.node);
-    out.u64(event.clock);
-  }
-  out.u8(x.tombstone ? 1 : 0);
-  out.varint(x.flags);
-  out.varint(x.expires);
-  out.bytes(x.value.view());
-}
-
-bool read_bool(byte_reader& in) {
-  auto x = in.u8();
-  if (x > 1)
-    in.fail();
-  return x == 1;
-}
-
-uint32_t read_flags(byte_reader& in) {
-  auto x = in.varint();
-  if (x > std::numeric_limits<uint32_t>::max())
-    in.fail();
-  return static_cast<uint32_t>(x);
-}
-
-version decode_version(byte_reader& in) {
-  version x;
-  for (auto* event : {&x.written, &x.value_written}) {
-    event->node = in.u64();
-    event->clock = in.u64();
-  }
-  x.tombstone = read_bool(in);
-  x.flags = read_flags(in);
-  x.expires = in.varint();
-  x.value = in.read_blob();
-  return x;
-}
-
-/// An enum whose values are 1 to `last`.
-template <class Enum>
-Enum read_enum(byte_reader& in, Enum last) {
-  auto x = in.u8();
-  if (x >= 1 && x <= static_cast<uint8_t>(last))
-    return static_cast<Enum>(x);
-  in.fail();
-  return last;
 }
 
 } // namespace
@@ -209,9 +250,17 @@ decision decide(const mutation& what, const record& current, const circumstances
   const auto* old = latest(current);
   if (!old || !visible(*old, around.now, around.flushed))
     return decide_missing(what);
+  auto counts = what.kind == mutation_kind::increment || what.kind == mutation_kind::decrement;
+  if (counts && old->value.empty())
+    return answer(outcome_kind::not_a_number);
   auto compares = what.compare != 0 || what.kind == mutation_kind::compare_and_set;
-  if (compares && what.compare != cas_unique(current))
-    return answer(outcome_kind::exists);
+  if (compares && what.compare != cas_unique(current)) {
+    // An `add` does not get as far as comparing.
+    if (what.kind == mutation_kind::add)
+      return answer(outcome_kind::not_stored);
+    auto late = what.compare != 0 && what.compare < cas_unique(current);
+    return what.stale_if_late && late ? store_as_stale(what, *old) : answer(outcome_kind::exists);
+  }
   return decide_present(what, *old, around.value_bytes_max);
 }
 
@@ -231,46 +280,8 @@ mutation rewrite_of(const version& x) {
   result.flags = x.flags;
   result.expires = x.expires;
   result.value = x.value;
+  result.marks = x.marks;
   return result;
-}
-
-void encode(byte_writer& out, const mutation& x) {
-  out.u8(static_cast<uint8_t>(x.kind));
-  out.varint(x.flags);
-  out.varint(x.expires);
-  out.varint(x.delta);
-  out.varint(x.compare);
-  out.bytes(x.value.view());
-}
-
-mutation decode_mutation(byte_reader& in) {
-  mutation x;
-  x.kind = read_enum(in, mutation_kind::remove);
-  x.flags = read_flags(in);
-  x.expires = in.varint();
-  x.delta = in.varint();
-  x.compare = in.varint();
-  x.value = in.read_blob();
-  return in.ok() ? x : mutation{};
-}
-
-void encode(byte_writer& out, const outcome& x) {
-  out.u8(static_cast<uint8_t>(x.kind));
-  out.varint(x.number);
-  out.varint(x.cas);
-  out.u8(x.found ? 1 : 0);
-  if (x.found)
-    encode_version(out, *x.found);
-}
-
-outcome decode_outcome(byte_reader& in) {
-  outcome x;
-  x.kind = read_enum(in, outcome_kind::value);
-  x.number = in.varint();
-  x.cas = in.varint();
-  if (read_bool(in))
-    x.found = decode_version(in);
-  return in.ok() ? x : outcome{};
 }
 
 } // namespace kai

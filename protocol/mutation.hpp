@@ -21,6 +21,10 @@ enum class mutation_kind : uint8_t {
   touch,
   get_and_touch,
   remove,
+  /// Meta get where it changes something: what it finds, a win, a new expiry, a placeholder.
+  fetch,
+  /// Meta delete that only marks the value as stale.
+  invalidate,
 };
 
 /// One write as a client asked for it. Which fields count depends on `kind`.
@@ -35,9 +39,29 @@ struct mutation {
   /// turns a `set` that compares into `compare_and_set`, which is the one that reads first.
   uint64_t compare = 0;
   blob value;
+  /// increment, decrement, fetch, invalidate: `expires` takes the place of the old expiry.
+  bool sets_expiry = false;
+  /// increment, decrement: the outcome's `found` says when it expires, and its `marks.won` that it
+  /// was made.
+  bool reports_expiry = false;
+  /// compare_and_set: a cas unique that is too old still stores, as a stale value.
+  bool stale_if_late = false;
+  /// increment, decrement, fetch: made where there is nothing, with this expiry; a counter with the
+  /// value `initial`, by `fetch` an empty placeholder.
+  std::optional<timestamp> vivify;
+  uint64_t initial = 0;
+  /// fetch: what expires before is to be replaced by whoever wins; 0: nothing.
+  timestamp recache_before = 0;
+  /// Of the value that is stored.
+  value_marks marks;
+  /// How many replicas must have it, in place of the cluster's W; 0: as many as that.
+  uint8_t quorum = 0;
 
   friend bool operator==(const mutation&, const mutation&) = default;
 };
+
+/// Whether the client that fetched has to bring a new value.
+enum class fetch_result : uint8_t { plain, won, made_and_won };
 
 /// Whether the leader must see the key's state at R replicas before it decides.
 bool conditional(mutation_kind kind);
@@ -63,7 +87,7 @@ enum class outcome_kind : uint8_t {
   not_a_number,
   /// An append or prepend that would outgrow memcache.max-item-size.
   too_large,
-  /// get_and_touch hit: `found` is what it saw.
+  /// Hit of get_and_touch or fetch: `found` is what it saw. Of fetch, `number` is a fetch_result.
   value,
 };
 

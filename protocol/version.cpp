@@ -94,6 +94,16 @@ void limit_vector(record& x) {
 
 } // namespace
 
+uint8_t value_marks::pack() const {
+  return static_cast<uint8_t>((stale ? 1 : 0) | (won ? 2 : 0) | (binary_key ? 4 : 0));
+}
+
+std::optional<value_marks> value_marks::unpack(uint8_t bits) {
+  if (bits > 7)
+    return std::nullopt;
+  return value_marks{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0};
+}
+
 bool covers(const version_vector& seen, const dot& x) {
   for (auto& entry : seen)
     if (entry.node == x.node)
@@ -191,7 +201,7 @@ uint64_t cas_unique(const record& x) {
   uint64_t hash = 0;
   for (auto& v : x.versions)
     hash = XXH3_64bits_withSeed(&v.value_written, sizeof(dot), hash);
-  auto result = winner->value_written.clock << 12 | (hash & 0xfff);
+  auto result = winner->value_written.clock << cas_clock_shift | (hash & 0xfff);
   return result == 0 ? 1 : result;
 }
 
@@ -205,7 +215,7 @@ void encode(byte_writer& out, const record& x) {
   for (auto& v : x.versions) {
     auto touched = v.value_written != v.written;
     out.u8(static_cast<uint8_t>((v.tombstone ? 1 : 0) | (touched ? 2 : 0) | (v.expires ? 4 : 0) |
-                                (v.flags ? 8 : 0)));
+                                (v.flags ? 8 : 0) | v.marks.pack() << 4));
     // The node of a dot is one of the vector's: its position is enough.
     auto i = std::lower_bound(x.seen.begin(), x.seen.end(), v.written.node,
                               [](const dot& entry, node_id node) { return entry.node < node; });
@@ -228,23 +238,25 @@ namespace {
 
 version decode_version(byte_reader& in, const version_vector& seen) {
   version v;
-  auto marks = in.u8();
-  v.tombstone = marks & 1;
+  auto shape = in.u8();
+  v.tombstone = shape & 1;
+  auto marks = value_marks::unpack(shape >> 4);
   auto position = in.varint();
   auto behind = in.varint();
-  if (marks > 15 || position >= seen.size() || behind > seen[position].clock) {
+  if (!marks || position >= seen.size() || behind > seen[position].clock) {
     in.fail();
     return v;
   }
+  v.marks = *marks;
   v.written = {seen[position].node, seen[position].clock - behind};
   v.value_written = v.written;
-  if (marks & 2) {
+  if (shape & 2) {
     v.value_written.node = in.u64();
     v.value_written.clock = in.u64();
   }
-  if (marks & 4)
+  if (shape & 4)
     v.expires = in.u64();
-  if (marks & 8)
+  if (shape & 8)
     v.flags = in.u32();
   if (!v.tombstone)
     v.value = in.read_blob();

@@ -2,6 +2,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,11 +37,26 @@ struct latest_order {
   }
 };
 
+/// What the meta commands remember of a value.
+struct value_marks {
+  /// Invalidated: served as stale until somebody brings a new one.
+  bool stale = false;
+  /// Somebody was told to bring a new one.
+  bool won = false;
+  /// The key was given in base64, and is answered so.
+  bool binary_key = false;
+
+  uint8_t pack() const;
+  /// Nothing when `bits` has others.
+  static std::optional<value_marks> unpack(uint8_t bits);
+  friend bool operator==(const value_marks&, const value_marks&) = default;
+};
+
 /// One value of a key, or the mark of its deletion.
 struct version {
   /// The write that made this version.
   dot written;
-  /// The write that made its value: the same, but for `touch`, which keeps the value's.
+  /// The write that made its value: the same, but for what keeps the value (`touch`, a win).
   dot value_written;
   /// As memcached's client flags.
   uint32_t flags = 0;
@@ -48,6 +64,7 @@ struct version {
   timestamp expires = 0;
   bool tombstone = false;
   blob value;
+  value_marks marks;
 
   friend bool operator==(const version&, const version&) = default;
 };
@@ -104,6 +121,9 @@ timestamp newest_of(const record& x);
 /// digest below it of where and when each version's value was written. Same on every replica, never
 /// 0, grows with every change of the value. 0 for the empty record.
 uint64_t cas_unique(const record& x);
+
+/// Where the clock starts in a cas unique.
+inline constexpr unsigned cas_clock_shift = 12;
 
 void encode(byte_writer& out, const record& x);
 /// Fails `in` when the bytes are no record, its invariants (order, covering) included.

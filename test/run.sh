@@ -7,4 +7,9 @@ build=$top/build-test
 
 "$top/apps/install-packages.sh" test
 "$top/apps/build.sh" "$build" Release -DKAI_WERROR=ON
+if command -v clang++ >/dev/null; then
+  "$top/apps/build.sh" "$top/build-fuzz" RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++ -DKAI_FUZZ=ON \
+    -- fuzz_text fuzz_binary fuzz_record fuzz_messages
+  ctest --test-dir "$top/build-fuzz" --output-on-failure -L fuzz
+fi
 exec ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$(nproc)" "$@"

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <boost/container/small_vector.hpp>
@@ -31,10 +32,56 @@ enum class verb : uint8_t {
   verbosity,
   stats,
   quit,
+  noop,
+  meta_get,
+  meta_debug,
+  sasl_mechanisms,
+  sasl_start,
+  sasl_step,
+};
+
+enum class codec : uint8_t { text, meta, binary };
+
+/// How a command wants to be answered.
+struct answer_form {
+  codec through = codec::text;
+  /// Meta and binary: the usual answer is left out, errors are not.
+  bool quiet = false;
+  /// Binary: to be sent back.
+  uint8_t opcode = 0;
+  uint32_t opaque = 0;
+
+  friend bool operator==(const answer_form&, const answer_form&) = default;
+};
+
+/// What the meta commands and the binary protocol can ask for beyond the text commands.
+struct command_extras {
+  /// `exptime` was given: what else keeps its expiry gets this one.
+  bool sets_exptime = false;
+  /// remove: marks as stale; cas: a unique that is too old stores a stale value.
+  bool invalidates = false;
+  /// The key came in base64.
+  bool binary_key = false;
+  /// meta_get: leaves no trace in the marks of hits.
+  bool leaves_no_trace = false;
+  /// incr, decr, meta_get: made where there is nothing, with this exptime.
+  std::optional<int64_t> vivify;
+  /// meta_get: what has less time to live is to be replaced.
+  std::optional<int64_t> recache;
+  /// incr, decr: the value that `vivify` makes.
+  uint64_t initial = 0;
+  /// Replicas to read, and to write, for this command; 0: as many as usual.
+  uint8_t read_quorum = 0;
+  uint8_t write_quorum = 0;
+
+  friend bool operator==(const command_extras&, const command_extras&) = default;
 };
 
 /// One key, as in most commands, needs no allocation beside its bytes.
 using key_list = boost::container::small_vector<blob, 1>;
+
+/// A cas unique that no value has.
+inline constexpr uint64_t impossible_cas = UINT64_MAX;
 
 /// One command. Which fields count depends on `op`.
 struct command {
@@ -53,8 +100,11 @@ struct command {
   int64_t exptime = 0;
   uint64_t delta = 0;
   uint64_t cas = 0;
-  /// stats: its arguments, one space between them. verbosity: its level as decimal text.
+  /// stats: its arguments, one space between them. verbosity: its level as decimal text. Meta: the
+  /// words that the answer depends on, in their order, one space between them.
   std::string argument;
+  answer_form form;
+  command_extras extras;
 
   /// Back to a new one, with the memory that it has.
   void clear() {
@@ -66,6 +116,8 @@ struct command {
     exptime = 0;
     delta = cas = 0;
     argument.clear();
+    form = {};
+    extras = {};
   }
 
   friend bool operator==(const command&, const command&) = default;

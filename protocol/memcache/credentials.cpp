@@ -45,6 +45,16 @@ bool credentials::accept(std::string_view user, std::string_view password) const
   return known && matches;
 }
 
+bool credentials::accept_plain(std::string_view message) const {
+  auto first = message.find('\0');
+  auto second = first == std::string_view::npos ? first : message.find('\0', first + 1);
+  if (second == std::string_view::npos)
+    return false;
+  auto user = message.substr(first + 1, second - first - 1);
+  auto password = message.substr(second + 1);
+  return accept(user, password) || accept(user.substr(0, user.rfind('@')), password);
+}
+
 bool credentials::accept_text(std::string_view block) const {
   auto space = block.find(' ');
   return space != std::string_view::npos && accept(block.substr(0, space), block.substr(space + 1));

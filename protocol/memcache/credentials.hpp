@@ -20,6 +20,10 @@ public:
   /// memcached's ASCII scheme: the data block of a `set` is "user password".
   bool accept_text(std::string_view block) const;
 
+  /// SASL PLAIN (RFC 4616): "authorization NUL user NUL password". Clients append "@realm" to the
+  /// user, which counts only where the file has it.
+  bool accept_plain(std::string_view message) const;
+
 private:
   std::map<std::string, std::string, std::less<>> users_;
 };

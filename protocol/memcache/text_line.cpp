@@ -1,10 +1,9 @@
 #include "protocol/memcache/text_line.hpp"
 
-#include <array>
-#include <limits>
-
 #include "protocol/limits.hpp"
+#include "protocol/memcache/meta_line.hpp"
 #include "protocol/memcache/number.hpp"
+#include "protocol/memcache/words.hpp"
 
 namespace kai::memcache {
 
@@ -15,51 +14,14 @@ constexpr std::string_view bad_delta = "CLIENT_ERROR invalid numeric delta argum
 constexpr std::string_view delete_usage =
     "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
 
-/// memcached stops taking a line apart here, the verb included; what follows is ignored.
-constexpr size_t words_max = 23;
-
-/// The longest data block that memcached's int can hold with its line end.
-constexpr int32_t data_bytes_max = std::numeric_limits<int32_t>::max() - 2;
-
 constexpr size_t leading_spaces_max = 100;
 
 line_meaning complete() { return {}; }
 
 line_meaning refuse(std::string_view error) { return {line_kind::error, error, 0, {}}; }
 
-/// The first word of `line`, which loses it.
-std::string_view take_word(std::string_view& line) {
-  auto first = line.find_first_not_of(' ');
-  if (first == std::string_view::npos) {
-    line = {};
-    return {};
-  }
-  line.remove_prefix(first);
-  auto result = line.substr(0, line.find(' '));
-  line.remove_prefix(result.size());
-  return result;
-}
-
-/// The words of a line behind its verb.
-struct arguments {
-  std::array<std::string_view, words_max - 1> words;
-  size_t count = 0;
-
-  explicit arguments(std::string_view line) {
-    while (count < words.size()) {
-      auto word = take_word(line);
-      if (word.empty())
-        break;
-      words[count++] = word;
-    }
-  }
-
-  std::string_view operator[](size_t i) const { return words[i]; }
-  std::string_view last() const { return count > 0 ? words[count - 1] : std::string_view{}; }
-};
-
 /// memcached looks for it in the last word alone, whatever else that word should have been.
-bool take_noreply(const arguments& args, command& into) {
+bool take_noreply(const words_of_line& args, command& into) {
   into.noreply = args.last() == "noreply";
   return into.noreply;
 }
@@ -81,7 +43,7 @@ bool take_exptime(std::string_view word, command& into) {
 }
 
 line_meaning storage(std::string_view line, command& into) {
-  arguments args{line};
+  words_of_line args{line};
   size_t required = into.op == verb::cas ? 5 : 4;
   if (args.count != required && args.count != required + 1)
     return refuse(unknown_command);
@@ -116,7 +78,7 @@ line_meaning retrieval(std::string_view line, command& into) {
 }
 
 line_meaning arithmetic(std::string_view line, command& into) {
-  arguments args{line};
+  words_of_line args{line};
   if (args.count != 2 && args.count != 3)
     return refuse(unknown_command);
   take_noreply(args, into);
@@ -130,7 +92,7 @@ line_meaning arithmetic(std::string_view line, command& into) {
 }
 
 line_meaning touch(std::string_view line, command& into) {
-  arguments args{line};
+  words_of_line args{line};
   if (args.count != 2 && args.count != 3)
     return refuse(unknown_command);
   take_noreply(args, into);
@@ -141,7 +103,7 @@ line_meaning touch(std::string_view line, command& into) {
 
 /// Of the time that `delete` once had behind the key, a plain "0" is left.
 line_meaning remove(std::string_view line, command& into) {
-  arguments args{line};
+  words_of_line args{line};
   if (args.count < 1 || args.count > 3)
     return refuse(unknown_command);
   if (args.count > 1) {
@@ -154,7 +116,7 @@ line_meaning remove(std::string_view line, command& into) {
 }
 
 line_meaning flush_all(std::string_view line, command& into) {
-  arguments args{line};
+  words_of_line args{line};
   if (args.count > 2)
     return refuse(unknown_command);
   auto quiet = take_noreply(args, into);
@@ -164,7 +126,7 @@ line_meaning flush_all(std::string_view line, command& into) {
 }
 
 line_meaning verbosity(std::string_view line, command& into) {
-  arguments args{line};
+  words_of_line args{line};
   if (args.count != 1 && args.count != 2)
     return refuse(unknown_command);
   take_noreply(args, into);
@@ -176,7 +138,7 @@ line_meaning verbosity(std::string_view line, command& into) {
 }
 
 line_meaning stats(std::string_view line, command& into) {
-  arguments args{line};
+  words_of_line args{line};
   for (size_t i = 0; i < args.count; ++i) {
     if (i > 0)
       into.argument += ' ';
@@ -242,7 +204,7 @@ bool speaks_http(std::string_view word, std::string_view rest) {
   if (word.size() < 2 || std::string_view{"gsacidt"}.find(word[0]) != std::string_view::npos ||
       (word[0] == 'm' && word.size() == 2))
     return false;
-  arguments args{rest};
+  words_of_line args{rest};
   return (args.count > 0 ? args.last() : word).starts_with("HTTP/");
 }
 
@@ -258,6 +220,8 @@ line_meaning interpret_line(std::string_view line, command& into) {
       return x.read(rest, into);
     }
   }
+  if (is_meta_verb(word))
+    return interpret_meta(word, rest, into);
   if (speaks_http(word, rest))
     return {line_kind::fatal, {}, 0, {}};
   return refuse(unknown_command);

@@ -18,6 +18,8 @@ enum class line_kind : uint8_t {
   fatal,
   /// A data block of `data_bytes` and "\r\n" follow.
   data,
+  /// The same, and then `error` is the answer.
+  swallow,
   /// `keys` are the keys, still to be taken apart.
   keys,
 };

@@ -93,6 +93,7 @@ text_parser::step text_parser::on_line(std::string_view line, parse_result& out)
   case line_kind::error: return refuse(meaning.error, out);
   case line_kind::fatal: return close();
   case line_kind::data: return begin_value(meaning.data_bytes, out);
+  case line_kind::swallow: return begin_swallow(meaning.data_bytes, meaning.error);
   case line_kind::keys: begin_keys(meaning.keys, true); break;
   }
   return std::nullopt;
@@ -148,6 +149,13 @@ text_parser::step text_parser::begin_value(size_t bytes, parse_result& out) {
       swallow_error_ = out_of_memory;
     }
   }
+  // What a `set` does not replace, and an `ms` in any mode, goes.
+  removes_key_ = out.command.op == verb::set || out.command.form.through == codec::meta;
+  return begin_swallow(bytes, swallow_error_);
+}
+
+text_parser::step text_parser::begin_swallow(size_t bytes, std::string_view error) {
+  swallow_error_ = error;
   to_swallow_ = bytes + 2;
   mode_ = mode::swallow;
   return std::nullopt;
@@ -181,17 +189,11 @@ text_parser::step text_parser::swallow(parse_result& out) {
   rest_.remove_prefix(n);
   if (to_swallow_ > 0)
     return parse_status::input_pending;
-  auto& command = out.command;
-  if (command.op != verb::set)
+  if (!std::exchange(removes_key_, false))
     return refuse(swallow_error_, out);
   mode_ = mode::line;
-  out.error = command.noreply ? std::string_view{} : swallow_error_;
-  out.removes_key = true;
-  auto key = std::move(command.keys.front());
-  command.clear();
-  command.op = verb::remove;
-  command.noreply = true;
-  command.keys.push_back(std::move(key));
+  out.error = out.command.noreply ? std::string_view{} : swallow_error_;
+  out.remove_instead();
   return parse_status::error;
 }
 

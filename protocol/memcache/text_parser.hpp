@@ -6,31 +6,10 @@
 #include <string>
 #include <string_view>
 
-#include "protocol/memcache/command.hpp"
+#include "protocol/memcache/parse_result.hpp"
 #include "protocol/memcache/text_line.hpp"
 
 namespace kai::memcache {
-
-enum class parse_status : uint8_t {
-  /// All given bytes are used up; more are needed. Nothing given has to be kept by the caller.
-  input_pending,
-  /// `command` is complete.
-  complete,
-  /// `error` is the line to answer with; go on parsing behind it.
-  error,
-  /// Close the connection, without an answer as memcached does.
-  fatal,
-};
-
-struct parse_result {
-  parse_status status = parse_status::input_pending;
-  memcache::command command;
-  /// With its "\r\n", static. Empty when an error is not to be answered.
-  std::string_view error;
-  /// With an error: `command` is a silent `remove` to be run before the answer. A `set` that is too
-  /// large for the cache takes the old value with it, so that no client goes on with stale data.
-  bool removes_key = false;
-};
 
 /// Incremental parser of the classic text commands. Reads each command the way memcached 1.6.18
 /// does, malformed ones included. A value is copied once, from the read buffer into its blob.
@@ -65,6 +44,7 @@ private:
   step on_unfinished_line(parse_result& out);
   step begin_value(size_t bytes, parse_result& out);
   step read_value(parse_result& out);
+  step begin_swallow(size_t bytes, std::string_view error);
   step swallow(parse_result& out);
   void begin_keys(std::string_view source, bool whole_line);
   void set_source(std::string_view source);
@@ -103,6 +83,7 @@ private:
   bool ends_well_ = true;
   size_t to_swallow_ = 0;
   std::string_view swallow_error_;
+  bool removes_key_ = false;
 };
 
 } // namespace kai::memcache

@@ -11,14 +11,6 @@ namespace kai::memcache {
 
 namespace {
 
-constexpr uint64_t microseconds = 1'000'000;
-
-/// Up to here exptime counts from now: 30 days.
-constexpr int64_t relative_seconds_max = 60 * 60 * 24 * 30;
-
-/// Above any time that there will be, and with microseconds still below 2^63.
-constexpr int64_t absolute_seconds_max = 1'000'000'000'000;
-
 constexpr size_t number_bytes_max = std::numeric_limits<uint64_t>::digits10 + 1;
 
 /// One space and the number.
@@ -82,27 +74,23 @@ void append_outcome(output& out, verb op, const outcome& x) {
   out.insert(out.end(), digits, end);
 }
 
+std::string failure_reason(const caf::error& err) {
+  auto reason = message_of(err);
+  std::erase_if(reason, [](unsigned char x) { return x < ' ' || x == 0x7f; });
+  if (reason.empty())
+    reason = "internal error";
+  reason.resize(std::min(reason.size(), limits::failure_text_bytes_max));
+  return reason;
+}
+
 void append_failure(output& out, const caf::error& err) {
   if (err == errc::out_of_memory)
     return append(out, out_of_memory);
   if (err == errc::overloaded)
     return append(out, "SERVER_ERROR busy\r\n");
-  auto reason = message_of(err);
-  std::erase_if(reason, [](unsigned char x) { return x < ' ' || x == 0x7f; });
-  if (reason.empty())
-    reason = "internal error";
   append(out, "SERVER_ERROR ");
-  append(out, std::string_view{reason}.substr(0, limits::failure_text_bytes_max));
+  append(out, failure_reason(err));
   append(out, "\r\n");
-}
-
-timestamp absolute_expiry(int64_t exptime, timestamp now) {
-  if (exptime == 0)
-    return 0;
-  if (exptime < 0)
-    return 1;
-  auto seconds = static_cast<uint64_t>(std::min(exptime, absolute_seconds_max));
-  return seconds * microseconds + (exptime <= relative_seconds_max ? now : 0);
 }
 
 } // namespace kai::memcache

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,11 +23,10 @@ void append_value(output& out, std::string_view key, const version& x, uint64_t 
 /// outcome reads differently per command. get_and_touch hits are `append_value`'s.
 void append_outcome(output& out, verb op, const outcome& x);
 
+/// What to tell a client of an error of the cluster: printable, and not too long.
+std::string failure_reason(const caf::error& err);
+
 /// "SERVER_ERROR <reason>\r\n" for an error of the cluster.
 void append_failure(output& out, const caf::error& err);
-
-/// memcached's reading of exptime as kai's absolute microseconds: 0 never; negative: 1 (long ago);
-/// up to 30 days: relative to `now`; above: seconds since 1970.
-timestamp absolute_expiry(int64_t exptime, timestamp now);
 
 } // namespace kai::memcache

@@ -248,6 +248,30 @@ TEST_CASE("delete goes on where the key's state can not be seen") {
   CHECK(failure_of(c.serve_one(0, c.write(kind::add, "k", "x"))).unchanged);
 }
 
+TEST_CASE("a request may want another number of replicas than the cluster's") {
+  local_cluster c{3, {3, 3, 2, 8}};
+  auto stored = [&](uint8_t quorum) {
+    auto x = c.write(kind::set, "k", "v");
+    x.write->quorum = quorum;
+    return c.serve_one(0, std::move(x));
+  };
+  CHECK(outcome_of(stored(3)) == outcome_kind::stored);
+  c.kill(2);
+  c.advance(100ms);
+  auto read = [&](uint8_t quorum) {
+    auto x = c.read("k");
+    x.quorum = quorum;
+    return c.serve_one(0, std::move(x));
+  };
+  CHECK(failure_of(read(0)).reason == errc::quorum_failed);
+  CHECK(value_of(read(2)) == "v");
+  CHECK(value_of(read(1)) == "v");
+  CHECK(outcome_of(stored(2)) == outcome_kind::stored);
+  // More than there are replicas: all of them.
+  CHECK(failure_of(read(16)).reason == errc::quorum_failed);
+  CHECK(failure_of(stored(16)).reason == errc::quorum_failed);
+}
+
 TEST_CASE("a node that is no member yet answers every request with that") {
   local_cluster c{1};
   c.add_node({"127.0.0.1:7000"});

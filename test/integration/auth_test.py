@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""memcache.auth-file: a client authenticates in text before anything else, as in memcached -Y."""
+"""memcache.auth-file: a client authenticates before anything else, in text as in memcached -Y, or by
+SASL in the binary protocol."""
 
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 
@@ -46,6 +48,52 @@ class Auth(TestCase):
                 self.assertEqual(client.ask(b"version\r\n"), UNAUTHENTICATED)
             stats = self.log_in(node.memcache, b"bob b:uilder")[0].stats()
             self.assertEqual((stats["auth_cmds"], stats["auth_errors"]), ("10", "7"))
+
+    @staticmethod
+    def ask_binary(client, opcode, key=b"", value=b"", extras=b""):
+        """The status and the body of the answer."""
+        client.send(struct.pack(">BBHBBHIIQ", 0x80, opcode, len(key), len(extras), 0, 0,
+                                len(extras) + len(key) + len(value), 7, 0) + extras + key + value)
+        header = struct.unpack(">BBHBBHIIQ", client.exactly(24))
+        answered = (header[0], header[1], header[7])
+        if answered != (0x81, opcode, 7):
+            raise AssertionError(f"no answer to {opcode}: {answered}")
+        return header[5], client.exactly(header[6])
+
+    def test_sasl_plain_lets_in_who_knows_the_password(self):
+        mechanisms, start, step, version, set_, get = 0x20, 0x21, 0x22, 0x0b, 0x01, 0x00
+        with self.node() as node:
+            for message in (b"\0bob\0b:uilder", b"bob\0bob@realm\0b:uilder",
+                            b"\0alice\0wonder land"):
+                with Client(node.memcache) as client:
+                    self.assertEqual(self.ask_binary(client, mechanisms), (0, b"PLAIN"))
+                    self.assertEqual(self.ask_binary(client, version), (0, b"1.6.18"))
+                    self.assertEqual(self.ask_binary(client, start, b"PLAIN", message),
+                                     (0, b"Authenticated"))
+                    self.assertEqual(self.ask_binary(client, set_, b"k", b"v", bytes(8))[0], 0)
+            with Client(node.memcache) as client:
+                self.assertEqual(self.ask_binary(client, start, b"PLAIN"), (0x21, b""))
+                self.assertEqual(self.ask_binary(client, step, b"PLAIN", b"\0bob\0b:uilder")[0], 0)
+                self.assertEqual(self.ask_binary(client, get, b"k"), (0, bytes(4) + b"v"))
+            refused = (0x20, b"Auth failure.")
+            with Client(node.memcache) as client:
+                for key, message in ((b"PLAIN", b"\0bob\0wrong"), (b"PLAIN", b"bob b:uilder"),
+                                     (b"CRAM-MD5", b"\0bob\0b:uilder")):
+                    self.assertEqual(self.ask_binary(client, start, key, message), refused)
+                self.assertEqual(self.ask_binary(client, step, b"PLAIN", b"\0bob\0b:uilder"),
+                                 refused)
+                # Anything else ends the connection.
+                self.assertEqual(self.ask_binary(client, get, b"k"), refused)
+                self.assertEqual(client.rest(), b"")
+            stats = self.log_in(node.memcache, b"bob b:uilder")[0].stats()
+            self.assertEqual((stats["auth_cmds"], stats["auth_errors"]), ("9", "4"))
+
+    def test_without_users_there_is_no_sasl(self):
+        with Node("unused", "--storage.engine=memory") as node, Client(node.memcache) as client:
+            self.assertEqual(self.ask_binary(client, 0x20), (0x81, b"Unknown command"))
+            self.assertEqual(self.ask_binary(client, 0x21, b"PLAIN", b"\0bob\0b:uilder"),
+                             (0x81, b"Unknown command"))
+            self.assertEqual(self.ask_binary(client, 0x0b), (0, b"1.6.18"))
 
     def test_sighup_reads_the_file_again_and_a_bad_one_changes_nothing(self):
         def answer():

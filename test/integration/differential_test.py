@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Random commands, well formed and broken, to memcached and to kai: the answers are equal.
+"""Random commands in text, meta and binary, well formed and broken, to memcached and to kai: the
+answers are equal.
 
 KAI_TEST_COMMANDS says how many (default 2000), KAI_TEST_SEED which."""
 
@@ -8,16 +9,21 @@ import random
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import time
 import unittest
 
 from memcache import Client, set_command, wait_for_quorums
 from processes import Node, Nodes, TestCase, main
+from streams import BinaryStream, Stream
 
 COMMANDS = int(os.environ.get("KAI_TEST_COMMANDS", "2000"))
 SEED = int(os.environ.get("KAI_TEST_SEED", "1"))
 MEMCACHED = shutil.which("memcached")
+
+# A cas unique that no server gives.
+UNKNOWN = b"18446744073709551614"
 
 # What may differ, and why. The pattern is replaced in both answers before they are compared.
 PERMITTED = [
@@ -26,120 +32,15 @@ PERMITTED = [
      "a number that became shorter is padded, but in memcached not while a thread looks at the item"),
     (rb"(?s)^.*\(silent\)$", b"(silent)",
      "memcached keeps answers back while it waits for the end of a data block"),
+    (rb" t(\d+)", lambda match: seconds(match), "two servers' seconds"),
+    (rb"(?m)^(HD|VA)( .*)? h[01]", rb"\1\2 h#", "whether a value was fetched: of the node asked"),
+    (rb"(?m)^(HD|VA)( .*)? l\d+", rb"\1\2 l#", "when: of the node asked, and two servers' seconds"),
+    (rb"(?m)^ME (\S+) .*\r\n", rb"ME \1\r\n", "what two servers hold of an item internally"),
+    (rb" k\0", b" kAA== b", "the key of a new placeholder: raw in memcached, also where it breaks the line"),
     (rb"(?m)^ITEM .*\r\n", b"", "stats cachedump shows keys, out of slabs that kai does not have"),
 ]
 
-KEYS = [b"a", b"b", b"key-3", b"n1", b"n2", b"x" * 250, b"\xc3\xa9", b"k\x01"]
-NUMBERS = [b"0", b"1", b"7", b"99", b"18446744073709551615", b"18446744073709551616", b"-1", b"+3",
-           b"4294967296", b"4294967295", b"abc", b"1x", b"", b"00012", b"2147483648", b"1e3"]
-# Not 1 to some minutes: two servers do not expire things at the same instant.
-EXPIRIES = [b"abc", b"", b"-9999", b"4294967295", b"18446744073709551616", b"2147483648", b"1e3"]
-VERBS = [b"set", b"add", b"replace", b"append", b"prepend"]
-ODD = [b"\r\n", b"\n", b"GET a\r\n", b"bogus\r\n", b"get\r\n", b"set\r\n", b"a b c\r\n",
-       b"get a\0b\r\n", b"\t\r\n", b"gets  \r\n", b"mget a\r\n", b"cas a 0 0 1\r\n1\r\n",
-       b"incr a\r\n", b"touch a\r\n", b"delete\r\n", b"stats bogus\r\n", b"stats cachedump 1 1\r\n",
-       b"stats cachedump\r\n", b"stats detail dump\r\n", b"stats items\r\n", b"stats slabs\r\n",
-       b"stats sizes\r\n", b"stats conns\r\n", b"stats reset\r\n", b"stats reset x\r\n",
-       b"stats detail\r\n", b"stats detail on x\r\n", b"stats settings\r\n", b"stats\r\n"]
-
-
-class Stream:
-    """A seeded source of commands: pieces of bytes, each a command as it is sent."""
-
-    def __init__(self, seed):
-        self.random = random.Random(seed)
-
-    def key(self):
-        return self.random.choice(KEYS if self.random.random() < 0.97 else [b"y" * 251, b""])
-
-    def number(self, usual):
-        r = self.random
-        return r.choice(NUMBERS) if r.random() < 0.08 else b"%d" % r.choice(usual)
-
-    def exptime(self, *usual):
-        r = self.random
-        return r.choice(EXPIRIES) if r.random() < 0.08 else b"%d" % r.choice(usual)
-
-    def spaced(self, *words, whole=False):
-        """Joins with one space, rarely with more, or, unless `whole`, leaves a word out or puts one
-        in."""
-        r, words = self.random, list(words)
-        if r.random() < 0.03 and not whole:
-            del words[r.randrange(len(words))]
-        if r.random() < 0.03 and not whole:
-            words.insert(r.randrange(len(words) + 1), r.choice([b"0", b"noreply", b"z"]))
-        text = b""
-        for i, word in enumerate(words):
-            text += (b" " * (r.randrange(1, 4) if r.random() < 0.05 else 1) if i else b"") + word
-        if r.random() < 0.03:
-            text = b" " * r.randrange(3) + text + b" " * r.randrange(3)
-        return text + (b"\n" if r.random() < 0.03 else b"\r\n")
-
-    def noreply(self):
-        return [b"noreply"] if self.random.random() < 0.1 else []
-
-    def value(self):
-        r = self.random
-        kind = r.random()
-        if kind < 0.35:
-            return b"%d" % r.choice([0, 1, 9, 10, 99, 12345, 2**64 - 1, 2**64 - 10])
-        if kind < 0.4:
-            return r.choice([b"18446744073709551616", b"-1", b"1 ", b"abc", b"12abc", b"",
-                             b"get a\r\n", b"9" * 21])
-        return bytes(r.randrange(33, 256) for _ in range(r.choice([0, 1, 5, 30, 200])))
-
-    def store(self):
-        r, value = self.random, self.value()
-        length = len(value) if r.random() < 0.97 else max(0, len(value) + r.randrange(-2, 3))
-        length = b"%d" % length
-        if r.random() < 0.02:
-            length = r.choice([b"-1", b"x", b"4294967297"])
-        exptime = self.exptime(0, 0, 0, 0, 0, 1000, -1, 2592001)
-        words = [r.choice(VERBS), self.key(), self.number([0, 1, 42]), exptime, length]
-        if r.random() < 0.15:
-            words[0] = b"cas"
-            words.append(self.cas())
-        # A long number or a cas unique must not become the length.
-        whole = len(exptime) > 5 or words[0] == b"cas"
-        end = b"\r\n" if r.random() < 0.98 else b"x\r\n"
-        return self.spaced(*words, *self.noreply(), whole=whole) + value + end
-
-    def cas(self):
-        """@n@ stands for the n-th cas unique that the server gave."""
-        r = self.random
-        return b"@%d@" % r.randrange(1, 40) if r.random() < 0.7 else self.number([0, 1, 2**63])
-
-    def keys(self):
-        return [self.key() for _ in range(self.random.choice([1, 1, 1, 2, 5, 30]))]
-
-    def command(self):
-        r = self.random
-        kind = r.random()
-        if kind < 0.35:
-            return self.store()
-        if kind < 0.6:
-            return self.spaced(r.choice([b"get", b"gets", b"gets"]), *self.keys())
-        if kind < 0.66:
-            # Before a key that is too long memcached touches: kai refuses the whole line.
-            keys = [key for key in self.keys() if len(key) <= 250]
-            return self.spaced(r.choice([b"gat", b"gats"]), self.exptime(0, 0, 1000, -1), *keys)
-        if kind < 0.8:
-            delta = self.number([0, 1, 5, 1000, 2**64 - 1])
-            return self.spaced(r.choice([b"incr", b"decr"]), self.key(), delta, *self.noreply())
-        if kind < 0.86:
-            return self.spaced(b"delete", self.key(), *r.choice([[], [], [b"0"], [b"5"]]),
-                               *self.noreply())
-        if kind < 0.92:
-            return self.spaced(b"touch", self.key(), self.exptime(0, 1000, -1), *self.noreply())
-        if kind < 0.95:
-            return self.spaced(*r.choice([[b"version"], [b"verbosity", b"1"], [b"verbosity"],
-                                          [b"flush_all"], [b"flush_all", b"0"],
-                                          [b"flush_all", b"x"], [b"flush_all", b"-1"],
-                                          [b"flush_all", b"noreply"]]))
-        return r.choice(ODD)
-
-
-class Server:
+class TextServer:
     """One connection, and the names of the cas uniques it gave in the order of their appearance."""
 
     def __init__(self, port):
@@ -152,12 +53,13 @@ class Server:
             if number not in self.by_number:
                 self.by_number[number] = b"%d" % (len(self.by_number) + 1)
                 self.by_name[self.by_number[number]] = number
-            return match[1] + b"@" + self.by_number[number] + b"@\r\n"
-        return re.sub(rb"(?m)^(VALUE \S+ \d+ \d+ )(\d+)\r\n", name, answer)
+            return match[1] + b"@" + self.by_number[number] + b"@" + b"".join(match.groups()[2:])
+        answer = re.sub(rb"(?m)^(VALUE \S+ \d+ \d+ )(\d+)(\r\n)", name, answer)
+        return re.sub(rb"(?m)^((?:HD|VA \d+)(?: [^c\r]\S*)* c)(\d+)", name, answer)
 
     def exchange(self, data, splits, number):
         """The answer to some commands, and whether the connection was closed after them."""
-        data = re.sub(rb"@(\d+)@", lambda m: self.by_name.get(m[1], b"123"), data)
+        data = re.sub(rb"@(\d+)@", lambda m: self.by_name.get(m[1], UNKNOWN), data)
         # Ends the answer, also where `data` ends within a data block.
         mark = b"%08d" % number
         last = b"\r\n" + set_command(b"mark", mark) + b"get mark\r\n"
@@ -183,6 +85,56 @@ class Server:
             self.client = Client(self.port, 3)
             return self.named(answer) + b"(silent)"
         return self.named(answer)
+
+
+class BinaryServer:
+    """The same for the binary protocol: answers as tuples."""
+
+    def __init__(self, port):
+        self.port, self.client = port, Client(port, 3)
+        self.by_number, self.by_name = {}, {}
+
+    def named(self, cas):
+        if cas == 0:
+            return 0
+        if cas not in self.by_number:
+            self.by_number[cas] = len(self.by_number) + 1
+            self.by_name[self.by_number[cas]] = cas
+        return self.by_number[cas]
+
+    def exchange(self, commands, splits, number):
+        data = b""
+        for i, (*parts, cas) in enumerate(commands):
+            cas = cas if cas >= 0 else self.by_name.get(-cas, int(UNKNOWN))
+            data += BinaryStream.packet(*parts, cas, i)
+        data += BinaryStream.packet(0x0a, b"", b"", b"", 0, 1 << 31)
+        answers = []
+        try:
+            previous = 0
+            for at in [*sorted(int(x * len(data)) for x in splits), len(data)]:
+                self.client.send(data[previous:at])
+                time.sleep(0.0005 if splits else 0)
+                previous = at
+            while not answers or answers[-1][2] != 1 << 31:
+                header = self.client.exactly(24)
+                _, opcode, key, extras, _, status, body, opaque, cas = struct.unpack(
+                    ">BBHBBHIIQ", header)
+                rest = self.client.exactly(body)
+                value = rest[extras + key:]
+                # As in text: a number that became shorter may be padded.
+                value = value.rstrip() if re.fullmatch(rb"\d+ *", value) else value
+                answers.append((opcode, status, opaque, rest[:extras], rest[extras:extras + key],
+                                value, self.named(cas)))
+        except ConnectionError:
+            self.client.__exit__()
+            self.client = Client(self.port, 3)
+            answers.append("closed")
+        return repr(answers).encode()
+
+
+def seconds(match):
+    """Two servers' seconds do not begin at the same instant."""
+    return b" t%d00" % round(int(match[1]) / 100)
 
 
 def comparable(answer):
@@ -238,11 +190,12 @@ class Differential(TestCase):
             together, reads = b"", False
             for command in commands:
                 long_key = b"y" * 251 in command
-                arithmetic = command.lstrip()[:4] in (b"incr", b"decr")
+                verb = command.lstrip()[:2]
+                arithmetic = verb in (b"in", b"de", b"ma")
                 if together and (long_key or arithmetic and reads):
                     yield together, splits
                     together, reads = b"", False
-                reads |= command.lstrip()[:2] in (b"ge", b"ga") or long_key
+                reads |= verb in (b"ge", b"ga", b"mg") or long_key
                 if long_key:
                     yield command, []
                 else:
@@ -250,20 +203,40 @@ class Differential(TestCase):
             if together:
                 yield together, splits
 
+    @staticmethod
+    def packets():
+        """As `exchanges`. After a packet that closes the connection memcached forgets the others."""
+        stream, left = BinaryStream(SEED), COMMANDS
+        while left > 0:
+            commands = [stream.command() for _ in range(stream.random.choice([1, 1, 1, 2, 5]))]
+            left -= len(commands)
+            # A server that closes with bytes unread takes its answers along.
+            whole = any(stream.closes(*x) for x in commands)
+            cuts = 0 if whole else stream.random.choice([0, 0, 0, 1, 3])
+            yield commands, [stream.random.random() for _ in range(cuts)]
+
     def check_against(self, ports):
         """Each exchange goes through another node."""
-        reference = Server(self.port)
-        nodes = [Server(port) for port in ports]
+        for kind, exchanges in ((TextServer, self.exchanges()), (BinaryServer, self.packets())):
+            with self.subTest(kind=kind.__name__):
+                self.check_kind(kind, exchanges, ports)
+
+    def check_kind(self, kind, exchanges, ports):
+        reference = kind(self.port)
+        nodes = [kind(port) for port in ports]
+        for server in (reference, *nodes):
+            self.addCleanup(server.client.__exit__)
         for node in nodes:
             node.by_number, node.by_name = nodes[0].by_number, nodes[0].by_name
         differences = 0
-        for number, (data, splits) in enumerate(self.exchanges()):
+        for number, (data, splits) in enumerate(exchanges):
             expected = reference.exchange(data, splits, number)
             received = nodes[number % len(nodes)].exchange(data, splits, number)
             if expected != received:
                 # What was permitted now must not make a difference later.
-                for server in (reference, *nodes):
-                    server.client.ask(b"flush_all\r\n")
+                for port in (self.port, ports[0]):
+                    with Client(port) as client:
+                        client.ask(b"flush_all\r\n")
             if comparable(expected) != comparable(received):
                 differences += 1
                 report(number, data, comparable(expected), comparable(received))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""memccapable's checks of the text protocol, against one node and against a cluster."""
+"""memccapable's checks of the text and the binary protocol, against one node and against a cluster."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ MEMCCAPABLE = shutil.which("memccapable")
 @unittest.skipUnless(MEMCCAPABLE, "memccapable (libmemcached-tools) is not installed")
 class Capable(TestCase):
     def check(self, port):
-        result = subprocess.run([MEMCCAPABLE, "-h", "127.0.0.1", "-p", str(port), "-a"],
+        result = subprocess.run([MEMCCAPABLE, "-h", "127.0.0.1", "-p", str(port)],
                                 capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("All tests passed", result.stdout)

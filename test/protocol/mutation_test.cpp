@@ -16,7 +16,8 @@ constexpr mutation_kind kinds[] = {
     mutation_kind::set,           mutation_kind::add,       mutation_kind::replace,
     mutation_kind::append,        mutation_kind::prepend,   mutation_kind::compare_and_set,
     mutation_kind::increment,     mutation_kind::decrement, mutation_kind::touch,
-    mutation_kind::get_and_touch, mutation_kind::remove};
+    mutation_kind::get_and_touch, mutation_kind::remove,    mutation_kind::fetch,
+    mutation_kind::invalidate};
 
 record holding(std::string_view value, timestamp expires = 0) {
   version x;
@@ -59,7 +60,7 @@ void check(const mutation& what, const record& current, outcome_kind kind,
   if (next) {
     CHECK(result.next->value.view() == *next);
     CHECK(result.next->written == dot{});
-    CHECK(result.next->tombstone == (kind == outcome_kind::deleted));
+    CHECK(result.next->tombstone == (what.kind == mutation_kind::remove));
   }
 }
 
@@ -197,6 +198,16 @@ mutation random_mutation(std::mt19937_64& random) {
   x.delta = random() >> random() % 64;
   x.compare = random() >> random() % 64;
   x.value = blob::copy_of(std::string(random() % 40, 'v'));
+  x.sets_expiry = random() % 2 == 0;
+  x.reports_expiry = random() % 2 == 0;
+  x.stale_if_late = random() % 2 == 0;
+  x.recache_before = random() >> random() % 64;
+  if (random() % 2 == 0) {
+    x.vivify = random() >> random() % 64;
+    x.initial = random() >> random() % 64;
+  }
+  x.marks = *value_marks::unpack(random() % 8);
+  x.quorum = static_cast<uint8_t>(random() % 17);
   return x;
 }
 
@@ -213,6 +224,7 @@ outcome random_outcome(std::mt19937_64& random) {
     found.expires = random() >> random() % 64;
     found.tombstone = random() % 2 == 0;
     found.value = blob::copy_of(std::string(random() % 40, 'v'));
+    found.marks = *value_marks::unpack(random() % 8);
     x.found = found;
   }
   return x;
@@ -246,11 +258,108 @@ TEST_CASE("mutations and outcomes come back from their encoding, never from a pa
   }
 }
 
+TEST_CASE("of many that find a stale value one wins, until it is invalidated again", "[mutation]") {
+  auto current = holding("41", now + 5);
+  check(make(mutation_kind::invalidate), current, outcome_kind::deleted, "41");
+  auto apply = [&](const mutation& what) {
+    auto result = decide(what, current, around);
+    if (result.next) {
+      result.next->written = {7, newest_of(current) + 1};
+      if (!result.keeps_value)
+        result.next->value_written = result.next->written;
+      overwrite(current, *result.next);
+    }
+    return static_cast<fetch_result>(result.answer.number);
+  };
+  mutation look;
+  look.kind = mutation_kind::fetch;
+  auto unique = cas_unique(current);
+  CHECK(apply(look) == fetch_result::plain);
+  for (int round = 0; round < 2; ++round) {
+    apply(make(mutation_kind::invalidate));
+    CHECK(cas_unique(current) > unique);
+    unique = cas_unique(current);
+    CHECK(latest(current)->expires == now + 5);
+    CHECK(apply(look) == fetch_result::won);
+    CHECK(apply(look) == fetch_result::plain);
+    CHECK(latest(current)->marks == value_marks{true, true, false});
+    CHECK(cas_unique(current) == unique);
+  }
+  apply(make(mutation_kind::set));
+  CHECK(latest(current)->marks == value_marks{});
+}
+
+TEST_CASE("a fetch wins once what expires soon, and makes what is missing", "[mutation]") {
+  mutation look;
+  look.kind = mutation_kind::fetch;
+  look.recache_before = now + 5;
+  CHECK_FALSE(decide(look, holding("x", now + 5), around).next.has_value());
+  auto soon = decide(look, holding("x", now + 4), around);
+  CHECK(soon.next->marks.won);
+  CHECK(soon.keeps_value);
+  CHECK(soon.next->expires == now + 4);
+  CHECK_FALSE(decide(look, holding("x"), around).next.has_value());
+  check(look, {}, outcome_kind::not_found, {});
+  look.vivify = now + 9;
+  auto made = decide(look, {}, around);
+  CHECK(made.answer.number == static_cast<uint64_t>(fetch_result::made_and_won));
+  CHECK(made.next->expires == now + 9);
+  CHECK(made.next->marks.won);
+  CHECK(made.next->value.empty());
+  look.sets_expiry = true;
+  look.expires = now + 70;
+  auto touched = decide(look, holding("x", now + 50), around);
+  CHECK(touched.next->expires == now + 70);
+  CHECK(touched.answer.found->expires == now + 50);
+}
+
+TEST_CASE("an empty value is no number, whatever its cas unique", "[mutation]") {
+  auto what = make(mutation_kind::increment);
+  what.compare = 1;
+  check(what, holding(""), outcome_kind::not_a_number, {});
+  check(what, holding("1"), outcome_kind::exists, {});
+}
+
+TEST_CASE("a counter that is missing is made where the client says with what", "[mutation]") {
+  auto what = make(mutation_kind::increment, "", 5);
+  what.vivify = now + 9;
+  what.initial = 100;
+  what.reports_expiry = true;
+  auto result = decide(what, deleted(), around);
+  CHECK(result.answer.kind == outcome_kind::number);
+  CHECK(result.answer.number == 100);
+  CHECK(result.next->value.view() == "100");
+  CHECK(result.next->expires == now + 9);
+  CHECK(result.answer.found->expires == now + 9);
+  CHECK(result.answer.found->marks.won);
+  // One that is there keeps its expiry, unless it is given another.
+  CHECK(decide(what, holding("1", now + 50), around).next->expires == now + 50);
+  what.sets_expiry = true;
+  CHECK(decide(what, holding("1", now + 50), around).next->expires == now + 99);
+}
+
+TEST_CASE("a late cas that may be stale stores a stale value with the old expiry", "[mutation]") {
+  auto current = holding("41", now + 5);
+  auto what = make(mutation_kind::compare_and_set);
+  what.stale_if_late = true;
+  what.compare = cas_unique(current) - 1;
+  auto late = decide(what, current, around);
+  CHECK(late.answer.kind == outcome_kind::stored);
+  CHECK(late.next->marks.stale);
+  CHECK(late.next->expires == now + 5);
+  what.compare = cas_unique(current);
+  CHECK_FALSE(decide(what, current, around).next->marks.stale);
+  for (auto unique : {uint64_t{0}, cas_unique(current) + 1}) {
+    what.compare = unique;
+    check(what, current, outcome_kind::exists, {});
+  }
+}
+
 TEST_CASE("encodings with values out of range are refused", "[mutation]") {
   std::string bytes;
   byte_writer out{bytes};
   encode(out, mutation{});
-  for (int kind : {0, 12, 255}) {
+  for (int kind : {0, 14, 255}) {
     bytes[0] = static_cast<char>(kind);
     byte_reader in{bytes};
     decode_mutation(in);

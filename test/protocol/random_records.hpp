@@ -53,6 +53,7 @@ public:
       next.value = before->value;
       next.flags = before->flags;
       next.expires = random_();
+      next.marks = *value_marks::unpack(static_cast<uint8_t>(below(8)));
     } else if (below(4) == 0) {
       next.tombstone = true;
     } else {

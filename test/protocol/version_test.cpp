@@ -306,7 +306,8 @@ TEST_CASE("bytes that break a record's invariants are refused") {
   CHECK(parse(raw(0, 0, 1)));
   CHECK_FALSE(parse(raw(0, 11, 0)));
   CHECK_FALSE(parse(raw(1, 0, 0)));
-  CHECK_FALSE(parse(raw(0, 0, 16)));
+  CHECK(parse(raw(0, 0, 16 + 32 + 64)));
+  CHECK_FALSE(parse(raw(0, 0, 128)));
 }
 
 TEST_CASE("a stored version is shadowed only by a concurrent one that clients see instead") {

@@ -335,6 +335,8 @@ const char* name_of(mutation_kind x) {
   case mutation_kind::decrement: return "decr";
   case mutation_kind::touch: return "touch";
   case mutation_kind::get_and_touch: return "gats";
+  case mutation_kind::fetch: return "mg";
+  case mutation_kind::invalidate: return "md";
   case mutation_kind::remove: break;
   }
   return "delete";

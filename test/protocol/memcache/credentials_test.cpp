@@ -31,6 +31,20 @@ TEST_CASE("users and passwords are read line by line") {
   CHECK(x.accept("empty", ""));
 }
 
+TEST_CASE("SASL PLAIN names the user behind the authorization, with or without a realm") {
+  using namespace std::string_view_literals;
+  auto x = parsed("alice:secret\nbob@home:p\nbob:q\n");
+  CHECK(x.accept_plain("\0alice\0secret"sv));
+  CHECK(x.accept_plain("anything\0alice\0secret"sv));
+  CHECK(x.accept_plain("\0alice@realm\0secret"sv));
+  CHECK(x.accept_plain("\0bob@home\0p"sv));
+  CHECK(x.accept_plain("\0bob@office\0q"sv));
+  CHECK_FALSE(x.accept_plain("\0bob@office\0p"sv));
+  for (auto wrong : {""sv, "\0"sv, "\0alice"sv, "alice\0secret"sv, "\0alice\0"sv,
+                     "\0alice\0secret\0"sv, "\0alice\0secre"sv, "\0\0"sv, "\0@\0secret"sv})
+    CHECK_FALSE(x.accept_plain(wrong));
+}
+
 TEST_CASE("a wrong user or password is refused, however near it is") {
   auto x = parsed("alice:secret\nempty:\n");
   for (auto password : {"", "s", "secre", "secrets", "Secret", "secretsecret"})

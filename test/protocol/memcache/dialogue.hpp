@@ -5,6 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/hash.hpp"
+#include "protocol/memcache/access_marks.hpp"
+#include "protocol/memcache/command_write.hpp"
+#include "protocol/memcache/meta_reply.hpp"
 #include "protocol/memcache/text_parser.hpp"
 #include "protocol/memcache/text_reply.hpp"
 
@@ -38,6 +42,9 @@ public:
 private:
   void run(const command& x, output& out);
   void retrieve(const command& x, output& out);
+  meta_question question_of(const command& x, const mutation& what) const;
+  void fetch(const command& x, output& out);
+  void change(const command& x, output& out);
   outcome write(const command& x, const blob& key);
 
   text_parser parser_{value_bytes_max};
@@ -46,6 +53,7 @@ private:
   /// Some time in 2027.
   timestamp now_ = 1'800'000'000'000'000;
   timestamp flushed_ = 0;
+  access_marks access_;
   std::string received_;
   bool closed_ = false;
   size_t keys_max_ = 0;

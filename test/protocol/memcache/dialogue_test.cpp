@@ -36,23 +36,6 @@ std::string unescape(std::string_view text) {
   return out;
 }
 
-mutation_kind kind_of(verb op) {
-  switch (op) {
-  case verb::add: return mutation_kind::add;
-  case verb::replace: return mutation_kind::replace;
-  case verb::append: return mutation_kind::append;
-  case verb::prepend: return mutation_kind::prepend;
-  case verb::cas: return mutation_kind::compare_and_set;
-  case verb::incr: return mutation_kind::increment;
-  case verb::decr: return mutation_kind::decrement;
-  case verb::touch: return mutation_kind::touch;
-  case verb::gat:
-  case verb::gats: return mutation_kind::get_and_touch;
-  case verb::remove: return mutation_kind::remove;
-  default: return mutation_kind::set;
-  }
-}
-
 } // namespace
 
 std::vector<dialogue> read_dialogues(std::string_view name) {
@@ -105,7 +88,13 @@ void tiny_server::run(const command& x, output& out) {
   case verb::version: append(out, "VERSION 1.6.18\r\n"); break;
   case verb::stats: append(out, "STATS " + x.argument + "\r\n"); break;
   case verb::quit: closed_ = true; break;
-  default: append_outcome(out, x.op, write(x, x.keys.front()));
+  case verb::noop: append(out, "MN\r\n"); break;
+  case verb::meta_get: fetch(x, out); break;
+  default:
+    if (x.form.through == codec::meta)
+      return change(x, out);
+    append_outcome(out, x.op, write(x, x.keys.front()));
+    break;
   }
   if (x.noreply)
     out.resize(said);
@@ -121,20 +110,42 @@ void tiny_server::retrieve(const command& x, output& out) {
     auto with_cas = x.op == verb::gets || x.op == verb::gats;
     if (x.op == verb::gat || x.op == verb::gats)
       copy = write(x, key).found.value();
+    access_.note(key_hash(key.view()), found->value_written.clock, now_);
     append_value(out, key.view(), copy, with_cas ? cas_unique(current) : 0);
   }
   if (!x.more)
     append(out, "END\r\n");
 }
 
+meta_question tiny_server::question_of(const command& x, const mutation& what) const {
+  return {x.op, x.form.quiet, x.extras.binary_key, x.keys.front().view(), x.argument, &what, now_};
+}
+
+void tiny_server::fetch(const command& x, output& out) {
+  auto copy = x;
+  auto what = write_of(copy, now_);
+  auto question = question_of(x, what);
+  auto& key = x.keys.front();
+  auto result = write(x, key);
+  if (result.kind != outcome_kind::value)
+    return append_not_fetched(out, question);
+  auto hash = key_hash(key.view());
+  auto written = result.found->value_written.clock;
+  append_fetched(out, question, *result.found, 1, static_cast<fetch_result>(result.number),
+                 access_.of(hash, written));
+  if (!x.extras.leaves_no_trace)
+    access_.note(hash, written, now_);
+}
+
+void tiny_server::change(const command& x, output& out) {
+  auto copy = x;
+  auto what = write_of(copy, now_);
+  append_outcome(out, question_of(x, what), write(x, x.keys.front()));
+}
+
 outcome tiny_server::write(const command& x, const blob& key) {
-  mutation what;
-  what.kind = kind_of(x.op);
-  what.flags = x.flags;
-  what.expires = absolute_expiry(x.exptime, now_);
-  what.delta = x.delta;
-  what.compare = x.cas;
-  what.value = x.value;
+  auto copy = x;
+  auto what = write_of(copy, now_);
   auto& current = records_[key];
   auto decided = decide(what, current, {now_, flushed_, value_bytes_max});
   if (decided.next) {
@@ -147,7 +158,7 @@ outcome tiny_server::write(const command& x, const blob& key) {
 }
 
 TEST_CASE("every recorded dialogue with memcached is held word for word", "[memcache]") {
-  for (auto name : {"lines.txt", "storage.txt", "counters.txt"}) {
+  for (auto name : {"lines.txt", "storage.txt", "counters.txt", "meta.txt"}) {
     for (const auto& x : read_dialogues(name)) {
       INFO(name << ": " << x.title);
       tiny_server server;
@@ -160,7 +171,7 @@ TEST_CASE("every recorded dialogue with memcached is held word for word", "[memc
 
 TEST_CASE("recorded dialogues do not depend on how the bytes arrive", "[memcache]") {
   std::mt19937_64 random{20090};
-  for (auto name : {"lines.txt", "storage.txt", "counters.txt"}) {
+  for (auto name : {"lines.txt", "storage.txt", "counters.txt", "meta.txt"}) {
     for (const auto& x : read_dialogues(name)) {
       // Only memcached's rule for long lines looks at where a read ends.
       if (x.title == "a line that comes with its end may be long")

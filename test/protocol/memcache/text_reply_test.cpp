@@ -75,16 +75,4 @@ TEST_CASE("a failure of the cluster is one line of bounded length", "[memcache]"
   CHECK(long_one.ends_with("x\r\n"));
 }
 
-TEST_CASE("exptime is relative up to 30 days and absolute above", "[memcache]") {
-  constexpr timestamp now = 1'800'000'000'000'001;
-  CHECK(absolute_expiry(0, now) == 0);
-  CHECK(absolute_expiry(-1, now) == 1);
-  CHECK(absolute_expiry(INT64_MIN, now) == 1);
-  CHECK(absolute_expiry(1, now) == now + 1'000'000);
-  CHECK(absolute_expiry(2'592'000, now) == now + 2'592'000'000'000);
-  CHECK(absolute_expiry(2'592'001, now) == 2'592'001'000'000);
-  CHECK(absolute_expiry(1'900'000'000, now) == 1'900'000'000'000'000);
-  CHECK(absolute_expiry(INT64_MAX, now) > now);
-}
-
 } // namespace kai::memcache

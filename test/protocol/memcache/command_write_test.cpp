@@ -1,0 +1,61 @@
+#include "protocol/memcache/command_write.hpp"
+
+#include <catch2/catch.hpp>
+
+namespace kai::memcache {
+
+namespace {
+
+constexpr timestamp now = 1'800'000'000'000'000;
+
+command make(verb op, codec through) {
+  command x;
+  x.op = op;
+  x.form.through = through;
+  x.keys.push_back(blob::copy_of("k"));
+  return x;
+}
+
+} // namespace
+
+TEST_CASE("exptime is relative up to 30 days and absolute above", "[memcache]") {
+  constexpr timestamp now = 1'800'000'000'000'001;
+  CHECK(absolute_expiry(0, now) == 0);
+  CHECK(absolute_expiry(-1, now) == 1);
+  CHECK(absolute_expiry(INT64_MIN, now) == 1);
+  CHECK(absolute_expiry(1, now) == now + 1'000'000);
+  CHECK(absolute_expiry(2'592'000, now) == now + 2'592'000'000'000);
+  CHECK(absolute_expiry(2'592'001, now) == 2'592'001'000'000);
+  CHECK(absolute_expiry(1'900'000'000, now) == 1'900'000'000'000'000);
+  CHECK(absolute_expiry(INT64_MAX, now) > now);
+}
+
+TEST_CASE("only a meta delete that invalidates keeps the value", "[memcache]") {
+  auto x = make(verb::remove, codec::meta);
+  CHECK(write_of(x, now).kind == mutation_kind::remove);
+  x.extras.invalidates = true;
+  CHECK(write_of(x, now).kind == mutation_kind::invalidate);
+}
+
+TEST_CASE("times of the meta commands and of the binary protocol become absolute", "[memcache]") {
+  auto x = make(verb::meta_get, codec::meta);
+  x.exptime = 10;
+  x.extras.sets_exptime = true;
+  x.extras.vivify = 20;
+  x.extras.recache = 30;
+  auto what = write_of(x, now);
+  CHECK(what.kind == mutation_kind::fetch);
+  CHECK(what.sets_expiry);
+  CHECK(what.expires == now + 10'000'000);
+  CHECK(what.vivify == now + 20'000'000);
+  CHECK(what.recache_before == now + 30'000'000);
+}
+
+TEST_CASE("a cas that invalidates stores late values as stale ones", "[memcache]") {
+  auto x = make(verb::cas, codec::meta);
+  CHECK_FALSE(write_of(x, now).stale_if_late);
+  x.extras.invalidates = true;
+  CHECK(write_of(x, now).stale_if_late);
+}
+
+} // namespace kai::memcache
