@@ -40,6 +40,7 @@ json document_of(const admin_state& st, const vnode_report& held, const sync_rep
   out["tombstones"] = held.tombstones;
   out["bytes"] = held.bytes;
   out["hints"] = held.hints.count();
+  out["hints_exact"] = held.hints.exact;
   out["hints_for"] = json::object();
   for (auto& [name, x] : held.hints.held)
     out["hints_for"][name] = x.count;
@@ -69,7 +70,10 @@ void gather(pointer self, std::function<void(const vnode_report&)> done) {
               sum->second += x;
               one();
             },
-            [one](const caf::error&) { one(); });
+            [sum, one](const caf::error&) {
+              sum->second.hints.exact = false;
+              one();
+            });
 }
 
 caf::result<std::string> report(pointer self) {
@@ -84,12 +88,13 @@ caf::result<std::string> report(pointer self) {
   return promise;
 }
 
-/// How many hints this node holds for the member of that name.
+/// How many hints this node holds for the member of that name; "unknown" while it counts still.
 caf::result<std::string> hints_for(pointer self, const std::string& name) {
   auto promise = self->make_response_promise<std::string>();
   gather(self, [promise, name](const vnode_report& held) mutable {
     auto found = held.hints.held.find(name);
-    promise.deliver(std::to_string(found == held.hints.held.end() ? 0 : found->second.count));
+    auto count = found == held.hints.held.end() ? 0 : found->second.count;
+    promise.deliver(held.hints.exact ? std::to_string(count) : std::string{"unknown"});
   });
   return promise;
 }
@@ -171,6 +176,8 @@ json status_document(const status_survey& x) {
                         std::to_string(topo.epoch));
     if (up)
       say_unequal(x, i, waiting);
+    if (up && !report.value("hints_exact", true))
+      waiting.push_back(m.name + " still counts the hints it holds");
     if (up)
       for (auto& [name, count] : report["hints_for"].items())
         waiting.push_back(m.name + " holds " + count.dump() + " hints for " + name);

@@ -56,6 +56,12 @@ hint_cursor behind(partition_id partition, uint64_t hash) {
 
 } // namespace
 
+hint_report hint_store::report() const {
+  auto result = report_;
+  result.exact = partitions_ > 0 && !counting_;
+  return result;
+}
+
 uint64_t hint_report::count() const {
   uint64_t result = 0;
   for (auto& [target, x] : held)
@@ -73,6 +79,7 @@ hint_report& hint_report::operator+=(const hint_report& x) {
   stored += x.stored;
   replayed += x.replayed;
   dropped += x.dropped;
+  exact = exact && x.exact;
   return *this;
 }
 

@@ -46,7 +46,7 @@ public:
   void add_to(write_batch& batch) const;
   void written(bool ok);
 
-  const hint_report& report() const { return report_; }
+  hint_report report() const;
 
 private:
   /// What an area key is to hold, and by how much the tallies were changed for it.

@@ -127,6 +127,8 @@ struct hint_report {
   uint64_t stored = 0;
   uint64_t replayed = 0;
   uint64_t dropped = 0;
+  /// Everything that was there at the start is counted.
+  bool exact = true;
 
   uint64_t count() const;
   hint_report& operator+=(const hint_report& x);

@@ -148,9 +148,10 @@ void ask_for_hints(pointer self) {
     }
   auto none = std::make_shared<bool>(true);
   auto each = [none](size_t, answer& x) {
-    // One that can not answer is no live one.
-    if (auto text = std::get_if<text_answer>(&x.what))
-      *none = *none && text->text == "0";
+    // One whose connection has gone meanwhile is no live one.
+    auto why = std::get_if<failed_answer>(&x.what);
+    auto text = std::get_if<text_answer>(&x.what);
+    *none = *none && ((why && why->reason == errc::peer_down) || (text && text->text == "0"));
   };
   st.surveys.ask(self, st.view.get(), std::move(calls), each, [self, none, asked_at] {
     self->state.asking_for_hints = false;

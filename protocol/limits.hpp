@@ -164,10 +164,10 @@ inline constexpr std::chrono::milliseconds blind_attempts_until{950};
 inline constexpr std::chrono::milliseconds attempts_until{200};
 
 /// A write that may run twice is decided by its leader so soon after it was sent, or not at all.
-/// When another leader is asked, the hybrid clock goes ahead by as much, so that the second dot lies
-/// above the first; but not further ahead of the wall clock than `clock_lead_max`. With connections
-/// that break all the time it would run away, and of two sides of a cluster that do not hear of
-/// each other the one whose clock is ahead wins.
+/// When another leader is asked, the hybrid clock goes ahead by as much, so that the second dot
+/// lies above the first; but not further ahead of the wall clock than `clock_lead_max`. With
+/// connections that break all the time it would run away, and of two sides of a cluster that do not
+/// hear of each other the one whose clock is ahead wins.
 inline constexpr std::chrono::milliseconds repeatable_decide_within{300};
 inline constexpr std::chrono::milliseconds clock_lead_max{1000};
 

@@ -191,9 +191,7 @@ write_core::verdict write_core::on_refused(size_t place) {
 bool write_core::only_refused() const {
   auto number = [this](place_state s) { return std::count(places_.begin(), places_.end(), s); };
   return failures_unchanged_ && number(place_state::refused) > 0 &&
-         number(place_state::stored) == 1 &&
-         number(place_state::stored) + number(place_state::refused) + number(place_state::failed) ==
-             static_cast<std::ptrdiff_t>(places_.size());
+         number(place_state::stored) == 1 && number(place_state::waiting) == 0;
 }
 
 write_core::verdict write_core::next() {

@@ -112,7 +112,8 @@ public:
   verdict on_failure(size_t place, const failed_answer& x);
   /// The replica has a version that the leader did not know (store_call::sole).
   verdict on_refused(size_t place);
-  /// After `failed`: the replicas refused it, and only its leader has it.
+  /// After `failed`: replicas refused it, and only its leader has it, hints that nobody reads
+  /// aside.
   bool only_refused() const;
 
   /// `unchanged` only when no place has it or may still take it.

@@ -14,8 +14,8 @@ namespace {
 /// A moment long past: what is stored with it is gone at once.
 constexpr timestamp expired = 1;
 
-/// An own key is deleted so long after it was set, which is longer than the clocks of two sides of a
-/// cluster differ that do not hear of each other (limits::clock_lead_max).
+/// An own key is deleted so long after it was set, which is longer than the clocks of two sides of
+/// a cluster differ that do not hear of each other (limits::clock_lead_max).
 constexpr std::chrono::milliseconds own_key_rest{1200};
 
 } // namespace
