@@ -1,3 +1,4 @@
+// long: every command of kai-admin, each a question and the document it is answered with
 #include "actors/admin.hpp"
 
 #include <algorithm>

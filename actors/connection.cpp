@@ -2,13 +2,12 @@
 
 #include <algorithm>
 
-#include <unistd.h>
-
 #include <caf/io/middleman.hpp>
 #include <caf/send.hpp>
 
 #include "actors/client_answers.hpp"
 #include "actors/client_commands.hpp"
+#include "actors/socket_stream.hpp"
 #include "protocol/limits.hpp"
 
 namespace kai {
@@ -240,21 +239,14 @@ void on_data(self_pointer self, const caf::io::new_data_msg& x) {
   proceed(self);
 }
 
-/// The client sends no more. What it asked for is still answered: over a second descriptor, because
-/// CAF gives up the first.
-void on_closed(self_pointer self, const caf::io::connection_closed_msg& x) {
+/// The client sends no more. What it asked for is still answered.
+void on_half_closed(self_pointer self) {
   auto& st = self->state;
-  if (st.client_done || st.commands.empty())
-    return self->quit();
-  st.client_done = true;
-  auto fd = ::dup(static_cast<int>(x.handle.id()));
-  if (fd < 0)
-    return self->quit();
-  st.handle = self->add_scribe(fd);
-  st.note_backlog(0);
-  st.counting_writes = false;
+  if (std::exchange(st.client_done, true))
+    return;
   // One that never reads must not hold the descriptor for ever.
-  self->delayed_send(self, limits::half_closed_max, caf::exit_reason::user_shutdown);
+  if (!st.commands.empty())
+    self->delayed_send(self, limits::half_closed_max, caf::exit_reason::user_shutdown);
   proceed(self);
 }
 
@@ -289,7 +281,8 @@ caf::behavior connection(connection_self* self, caf::io::connection_handle handl
         proceed(self);
       },
       [self](caf::exit_reason reason) { self->quit(reason); },
-      [self](const caf::io::connection_closed_msg& x) { on_closed(self, x); },
+      [self](half_closed_atom) { on_half_closed(self); },
+      [self](const caf::io::connection_closed_msg&) { self->quit(); },
   };
 }
 

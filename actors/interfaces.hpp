@@ -1,3 +1,4 @@
+// long: every handle and every message of kai on one page
 #pragma once
 
 #include <map>

@@ -1,11 +1,14 @@
 #include "actors/socket_stream.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <sys/socket.h>
 
 #include <caf/policy/tcp.hpp>
+#include <caf/send.hpp>
 
 #include "protocol/limits.hpp"
 
@@ -18,6 +21,11 @@ void socket_stream::handle_event(operation op) {
   drained_ = false;
   rest_ = {};
   handle_event_impl(op, *this);
+  if (std::exchange(ended_, false)) {
+    // Or the socket would be found readable for ever.
+    passivate();
+    owner_.on_end();
+  }
 }
 
 rw_state socket_stream::read_some(size_t& result, socket_loop::native_socket fd, void* to,
@@ -26,7 +34,9 @@ rw_state socket_stream::read_some(size_t& result, socket_loop::native_socket fd,
     if (drained_)
       return rw_state::indeterminate;
     auto& buffer = loop_.read_buffer();
-    if (!reads_exactly() || size >= buffer.size()) {
+    if (!reads_exactly())
+      return read_from_client(result, fd, to, size);
+    if (size >= buffer.size()) {
       auto state = caf::policy::tcp::read_some(result, fd, to, size);
       drained_ = result < size;
       return state;
@@ -42,6 +52,17 @@ rw_state socket_stream::read_some(size_t& result, socket_loop::native_socket fd,
   std::memcpy(to, rest_.data(), result);
   rest_.remove_prefix(result);
   return rw_state::success;
+}
+
+rw_state socket_stream::read_from_client(size_t& result, socket_loop::native_socket fd, void* to,
+                                         size_t size) {
+  auto got = ::recv(fd, to, size, MSG_DONTWAIT);
+  if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+    return rw_state::failure;
+  ended_ = got == 0;
+  result = got > 0 ? static_cast<size_t>(got) : 0;
+  drained_ = result < size;
+  return result > 0 ? rw_state::success : rw_state::indeterminate;
 }
 
 rw_state socket_stream::write_some(size_t& result, socket_loop::native_socket fd, const void* from,
@@ -68,7 +89,11 @@ void socket_stream::send_now(caf::io::network::stream_manager* manager) {
 }
 
 socket_scribe::socket_scribe(socket_loop& loop, socket_loop::native_socket fd)
-    : scribe(caf::io::network::conn_hdl_from_socket(fd)), loop_(loop), stream_(loop, fd) {}
+    : scribe(caf::io::network::conn_hdl_from_socket(fd)), loop_(loop), stream_(loop, fd, *this) {}
+
+void socket_scribe::on_end() {
+  caf::anon_send(caf::actor_cast<caf::actor>(parent()), half_closed_atom::value);
+}
 
 void socket_scribe::configure_read(caf::io::receive_policy::config config) {
   stream_.configure_read(config);

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include <caf/atom.hpp>
 #include <caf/io/network/doorman_impl.hpp>
 #include <caf/io/network/stream.hpp>
 #include <caf/io/scribe.hpp>
@@ -12,12 +13,18 @@
 
 namespace kai {
 
+/// To the broker of a connection: the client sends no more. It may read on.
+using half_closed_atom = caf::atom_constant<caf::atom("halfclosed")>;
+
+class socket_scribe;
+
 /// One TCP connection on a socket_loop, which says how it reads and sends.
 class socket_stream final : public caf::io::network::stream {
 public:
   using super = caf::io::network::stream;
 
-  socket_stream(socket_loop& loop, socket_loop::native_socket fd) : super(loop, fd), loop_(loop) {}
+  socket_stream(socket_loop& loop, socket_loop::native_socket fd, socket_scribe& owner)
+      : super(loop, fd), loop_(loop), owner_(owner) {}
 
   void handle_event(caf::io::network::operation op) override;
 
@@ -37,7 +44,15 @@ public:
   bool must_read_more(socket_loop::native_socket, size_t) const { return !rest_.empty(); }
 
 private:
+  /// The end of what a client sends is not the end of its connection, as CAF has it: answers may be
+  /// due.
+  caf::io::network::rw_state read_from_client(size_t& result, socket_loop::native_socket fd,
+                                              void* to, size_t size);
+
   socket_loop& loop_;
+  socket_scribe& owner_;
+  /// The event at hand has found the end of what the client sends.
+  bool ended_ = false;
   /// What was read and not handed on yet. Empty between two events.
   std::string_view rest_;
   /// The last read brought less than there was room for.
@@ -64,6 +79,8 @@ public:
 
   /// For socket_loop: the turn ends.
   void send_now();
+  /// For the stream: the client sends no more.
+  void on_end();
 
 private:
   socket_loop& loop_;

@@ -1,3 +1,4 @@
+// long: every call that a vnode carries out, and the one write they share
 #include "actors/vnode.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// long: one fixture for every call of a vnode
 #include "actors/vnode.hpp"
 
 #include <catch2/catch.hpp>
