@@ -1,3 +1,4 @@
+// long: all that a vnode carries out, over one view of what is stored and what is not written yet
 #include "actors/vnode.hpp"
 
 #include <algorithm>
