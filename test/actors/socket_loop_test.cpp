@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "actors/socket_stream.hpp"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -100,6 +102,7 @@ struct server {
             }
           },
           [=](const caf::io::connection_closed_msg&) { self->quit(); },
+          [=](kai::half_closed_atom) { self->quit(); },
       };
     };
     broker = sys.middleman().spawn_broker([on_client](caf::io::broker* self) -> caf::behavior {
