@@ -1,6 +1,7 @@
 #include "actors/coordinator_work.hpp"
 
 #include <caf/raise_error.hpp>
+#include <caf/send.hpp>
 
 namespace kai {
 
@@ -9,7 +10,7 @@ void batch_work::begin(request_list& xs) {
   st_.origin = caf::actor_cast<response_sink>(self_->current_sender());
   st_.forwarded = xs.forwarded;
   st_.sent = xs.sent;
-  st_.began = self_->home_system().clock().now();
+  st_.began = xs.began ? *xs.began : self_->home_system().clock().now();
   st_.unanswered = xs.requests.size();
   st_.operations.clear();
   st_.operations.reserve(xs.requests.size());
@@ -18,6 +19,7 @@ void batch_work::begin(request_list& xs) {
     op.tag = x.tag;
     op.key = std::move(x.key);
     op.write = std::move(x.write);
+    op.tried_before = std::move(x.tried);
     start(op);
   }
   send_all();
@@ -34,17 +36,19 @@ void batch_work::start(operation& op) {
     start_read(op);
 }
 
-/// The record comes from this node when it is a replica, else from the first that is alive.
+/// The record comes from this node when it is a replica in force, else from the first of those that
+/// is alive.
 void batch_work::start_read(operation& op) {
   auto nodes = places(op);
-  auto choice = std::find(nodes.begin(), nodes.end(), st_.view->self);
-  if (choice == nodes.end())
-    choice = std::find_if(nodes.begin(), nodes.end(),
+  auto in_force = st_.view->replicas(op.partition);
+  auto choice = std::find(in_force.begin(), in_force.end(), st_.view->self);
+  if (choice == in_force.end())
+    choice = std::find_if(in_force.begin(), in_force.end(),
                           [&](member_index x) { return st_.view->alive[x]; });
-  if (choice == nodes.end())
-    choice = nodes.begin();
-  auto record_place = static_cast<size_t>(choice - nodes.begin());
-  op.read.emplace(nodes.size(), st_.view->read_quorum, record_place);
+  if (choice == in_force.end())
+    choice = in_force.begin();
+  auto record_place = static_cast<size_t>(choice - in_force.begin());
+  op.read.emplace(st_.view->read_rule(op.partition), record_place);
   for (size_t i = 0; i < nodes.size(); ++i)
     ask(op, i, nodes[i], stage::read, read_call{i != record_place});
 }
@@ -65,8 +69,10 @@ void batch_work::on_answers(answer_list& xs) {
     --st_.outstanding;
     auto tag = call_tag::unpack(x.id);
     auto& op = st_.operations[tag.operation];
-    if (tag.round == op.round)
-      on_answer(op, tag, x);
+    if (tag.round != op.round)
+      continue;
+    note_refusal(op, x);
+    on_answer(op, tag, x);
   }
   send_all();
 }
@@ -97,7 +103,7 @@ void batch_work::on_read_answer(operation& op, const call_tag& tag, answer& x) {
 
 void batch_work::read_step(operation& op, const read_core::todo& todo) {
   auto nodes = places(op);
-  for (size_t i = 0; (todo.fetch | todo.store) >> i; ++i) {
+  for (size_t i = 0; i < nodes.size(); ++i) {
     if (todo.fetch >> i & 1)
       ask(op, i, nodes[i], stage::read, read_call{false});
     if (todo.store >> i & 1) {
@@ -126,6 +132,47 @@ void batch_work::read_done(operation& op) {
   auto why = core.failure();
   why.unchanged = true;
   fail(op, std::move(why));
+}
+
+/// Begins anew where that may help: the operation did not fail, its view was too old or too new.
+void batch_work::fail(operation& op, failed_answer why) {
+  if (op.outdated && !op.decided.empty()) {
+    auto& last = *latest(op.decided);
+    op.tried_before = std::make_shared<const attempt>(attempt{last.written, op.result});
+  }
+  // Who forwarded it begins anew: it knows how long the client has waited.
+  if (op.outdated && st_.forwarded) {
+    why.reason = errc::not_owner;
+    why.tried = op.tried_before;
+  } else if (op.outdated && time_to_begin_anew(op)) {
+    ++st_.loop->count.begun_anew;
+    ++op.round;
+    op.replied = true;
+    end_turn(op);
+    ++st_.outstanding;
+    self_->delayed_send(self_, caf::timespan{limits::begin_anew_pause}, tick_atom::value,
+                        index_of(op));
+    return;
+  }
+  ++st_.loop->count.failed_requests;
+  reply(op, std::move(why));
+}
+
+/// Another coordinator does it for the same client, under the view that this node has by now.
+void batch_work::begin_anew(uint32_t index) {
+  --st_.outstanding;
+  --st_.unanswered;
+  auto& op = st_.operations[index];
+  request_list again;
+  again.began = st_.began;
+  again.requests.push_back({op.tag, op.key, std::move(op.write), std::move(op.tried_before)});
+  caf::send_as(caf::actor_cast<caf::actor>(st_.origin), st_.loop->take_coordinator(),
+               std::move(again));
+  send_all();
+}
+
+bool batch_work::time_to_begin_anew(const operation& op) const {
+  return op.write ? !late(op) : elapsed() <= limits::blind_attempts_until;
 }
 
 coordinator_state::node_calls& batch_work::node_of(member_index node) {
@@ -175,6 +222,7 @@ coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop
       [self](request_list& xs) { batch_work{self}.begin(xs); },
       [self](answer_list& xs) { batch_work{self}.on_answers(xs); },
       [self](turn_atom, uint32_t operation) { batch_work{self}.on_turn(operation); },
+      [self](tick_atom, uint32_t operation) { batch_work{self}.begin_anew(operation); },
   };
 }
 

@@ -20,6 +20,7 @@ public:
   void begin(request_list& xs);
   void on_answers(answer_list& xs);
   void on_turn(uint32_t index);
+  void begin_anew(uint32_t index);
 
 private:
   void start(operation& op);
@@ -51,6 +52,7 @@ private:
     x.partition = op.partition;
     x.key = op.key;
     x.what = std::move(body);
+    x.changed_at = st_.view->topo.changed_at[op.partition];
     target.pending.calls.push_back(std::move(x));
     ++st_.outstanding;
   }
@@ -63,9 +65,15 @@ private:
     st_.ready.responses.push_back({op.tag, std::move(what)});
   }
 
-  void fail(operation& op, failed_answer why) {
-    ++st_.loop->count.failed_requests;
-    reply(op, std::move(why));
+  void fail(operation& op, failed_answer why);
+  /// A node knows of other lists than this operation, which may be why it fails.
+  void note_refusal(operation& op, const answer& x) {
+    auto why = std::get_if<failed_answer>(&x.what);
+    if (!why || why->reason != errc::not_owner)
+      return;
+    op.outdated = true;
+    if (why->tried)
+      op.tried_before = why->tried;
   }
 
   void end_turn(operation& op) {
@@ -92,6 +100,7 @@ private:
     auto patience = !st_.forwarded ? limits::request_deadline : lead_deadline_of(op.write->kind);
     return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
   }
+  bool time_to_begin_anew(const operation& op) const;
   timestamp apply_until(const operation& op) const;
   coordinator_state::node_calls& node_of(member_index node);
   void send_all();

@@ -15,18 +15,21 @@ void batch_work::start_write(operation& op) {
   auto& view = *st_.view;
   auto among = blindly && !op.refused ? view.preference(op.partition) : places(op);
   auto leader = choose_leader(among, view.alive, op.tried);
-  if (!leader)
-    return fail(op, {errc::quorum_failed, true, quorum_text(0, view.replicas, view.write_quorum)});
+  if (!leader) {
+    auto rule = view.write_rule(op.partition);
+    return fail(op, {errc::quorum_failed, true, quorum_text(0, rule.replicas, rule.needed)});
+  }
   op.tried.push_back(*leader);
   if (*leader == view.self)
     return lead(op);
   ++st_.loop->count.forwarded;
-  ask(op, 0, *leader, stage::forward, lead_call{*op.write});
+  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.tried_before});
 }
 
 void batch_work::lead(operation& op) {
   ++st_.loop->count.led;
-  if (!conditional(op.write->kind))
+  // What was tried before may have happened: that has to be seen first.
+  if (!conditional(op.write->kind) && !op.tried_before)
     return apply(op, {}, false);
   if (op.has_turn)
     return start_read(op);
@@ -47,7 +50,8 @@ void batch_work::apply(operation& op, record base, bool conditional) {
 
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
   ask(op, 0, st_.view->self, stage::apply,
-      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), apply_until(op)});
+      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), apply_until(op),
+                 op.rewriting ? nullptr : op.tried_before});
 }
 
 /// When whoever waits for the decision gives it up, and may have the write done elsewhere.
@@ -63,6 +67,9 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
   auto why = std::get_if<failed_answer>(&x.what);
   if (!why)
     return fail(op, {errc::malformed, false, "the leader's answer was of another kind"});
+  // Under other lists somebody else may lead.
+  if (why->reason == errc::not_owner)
+    return fail(op, std::move(*why));
   if (why->reason != errc::quorum_failed)
     return try_next_leader(op, std::move(*why));
   fail(op, std::move(*why));
@@ -84,6 +91,8 @@ void batch_work::on_applied(operation& op, answer& x) {
     // Replicas have it already, under the dot that was too low.
     if (op.rewriting)
       return fail(op, {why.reason, false, std::move(why.message)});
+    if (why.reason == errc::not_owner)
+      return fail(op, std::move(why));
     auto again =
         why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op);
     if (!again)
@@ -105,7 +114,7 @@ void batch_work::on_applied(operation& op, answer& x) {
 /// Brings what was decided to all replicas, or to those who stand in for them.
 void batch_work::spread(operation& op) {
   auto nodes = places(op);
-  op.stores.emplace(nodes.size(), st_.view->write_quorum);
+  op.stores.emplace(st_.view->write_rule(op.partition));
   op.fallbacks = {};
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i] == st_.view->self)
@@ -123,7 +132,7 @@ void batch_work::stand_in(operation& op, size_t place, bool unchanged) {
   auto& view = *st_.view;
   std::optional<member_index> node;
   if (op.replied || time_for_call(op))
-    node = op.fallbacks.next(view.preference(op.partition), view.replicas, view.alive);
+    node = op.fallbacks.next(view.preference(op.partition), places(op).size(), view.alive);
   settle(op, op.stores->on_replica_down(place, node.has_value(), unchanged));
   if (node)
     ask(op, place, *node, stage::hint,

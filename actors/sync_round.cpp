@@ -19,16 +19,19 @@ constexpr uint64_t no_root = UINT64_MAX;
 class round : public std::enable_shared_from_this<round> {
 public:
   round(sync_self self, member_index other, partition_list partitions,
-        std::function<void(const partition_list&)> done)
+        std::function<void(const partition_list&)> lot, std::function<void(bool)> done)
       : self_(self), view_(self->state.view), other_(other), partitions_(std::move(partitions)),
-        done_(std::move(done)) {}
+        lot_(std::move(lot)), done_(std::move(done)) {}
 
   void next_partitions() {
+    std::erase_if(at_hand_, [this](partition_id x) { return failed_.count(x) != 0; });
+    if (!at_hand_.empty())
+      lot_(at_hand_);
     at_hand_.clear();
     for (; next_ < partitions_.size() && at_hand_.size() < limits::sync_partitions_at_once; ++next_)
       at_hand_.push_back(partitions_[next_]);
     if (at_hand_.empty())
-      return end();
+      return done_(failed_.empty());
     mine_.assign(at_hand_.size(), {});
     std::vector<std::pair<member_index, call>> calls;
     for (auto x : at_hand_)
@@ -48,11 +51,12 @@ private:
   };
 
   template <class Body>
-  static call call_for(partition_id partition, Body body, blob key = {}) {
+  call call_for(partition_id partition, Body body, blob key = {}) const {
     call x;
     x.partition = partition;
     x.key = std::move(key);
     x.what = std::move(body);
+    x.changed_at = view_->topo.changed_at[partition];
     return x;
   }
 
@@ -120,6 +124,7 @@ private:
     for (size_t i = 0; i < compared_.size(); ++i) {
       if (failed_.count(compared_[i]))
         continue;
+      times.all = view_->moves(compared_[i]);
       for (auto& x : differing_keys(found_leaves_[2 * i], found_leaves_[2 * i + 1], times))
         keys_.push_back({compared_[i], std::move(x), {}, {}});
     }
@@ -184,20 +189,13 @@ private:
       failed_.insert(jobs_[index].partition);
   }
 
-  void end() {
-    partition_list equal;
-    for (auto x : partitions_)
-      if (!failed_.count(x))
-        equal.push_back(x);
-    done_(equal);
-  }
-
   sync_self self_;
   /// The peers of the round's begin: a member that comes back has a round of its own.
   view_ptr view_;
   member_index other_;
   partition_list partitions_;
-  std::function<void(const partition_list&)> done_;
+  std::function<void(const partition_list&)> lot_;
+  std::function<void(bool)> done_;
   std::set<partition_id> failed_;
 
   size_t next_ = 0;
@@ -217,9 +215,11 @@ private:
 } // namespace
 
 void start_round(sync_self self, member_index other, partition_list partitions,
-                 std::function<void(const partition_list& equal)> done) {
+                 std::function<void(const partition_list& equal)> lot,
+                 std::function<void(bool all_equal)> done) {
   ++self->state.counted.rounds;
-  std::make_shared<round>(self, other, std::move(partitions), std::move(done))->next_partitions();
+  std::make_shared<round>(self, other, std::move(partitions), std::move(lot), std::move(done))
+      ->next_partitions();
 }
 
 } // namespace kai

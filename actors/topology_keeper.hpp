@@ -47,7 +47,6 @@ struct topology_state {
 
   context_ptr context;
   durable_files files;
-  std::vector<vnode_actor> vnodes;
   dialer_actor dialer;
   membership_actor membership;
   std::mt19937_64 random;
@@ -86,7 +85,7 @@ struct topology_state {
 
 topology_actor::behavior_type topology_keeper(topology_actor::stateful_pointer<topology_state> self,
                                               context_ptr context, durable_files files,
-                                              std::vector<vnode_actor> vnodes, dialer_actor dialer,
-                                              membership_actor membership, uint64_t seed);
+                                              dialer_actor dialer, membership_actor membership,
+                                              uint64_t seed);
 
 } // namespace kai

@@ -65,6 +65,8 @@ private:
       if (digest_of(x.key.view(), current) != digest_of(x.key.view(), what.base))
         return failed_answer{errc::contended, true, "the key changed meanwhile"};
     }
+    if (what.tried && covers(current.seen, what.tried->written))
+      return happened(x, what, std::move(current), *found);
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
     // is what the decision goes by.
     auto stamp = st_.context->issue();
@@ -83,11 +85,21 @@ private:
     auto previous = latest(current);
     decided.next->value_written =
         decided.keeps_value && previous ? previous->value_written : decided.next->written;
+    if (what.tried)
+      note_seen(current.seen, what.tried->written);
     overwrite(current, std::move(*decided.next));
     result.result.cas = cas_unique(current);
     result.value = current;
     if (!what.stand_in)
       put(x, std::move(current), *found);
+    return result;
+  }
+
+  /// The write was decided before, and is part of what R replicas hold: it has only to be at W.
+  answer_body happened(const call& x, const apply_call& what, record current, const record& found) {
+    applied_answer result{what.tried->result, current};
+    if (!what.stand_in && current != found)
+      put(x, std::move(current), found);
     return result;
   }
 
@@ -121,6 +133,29 @@ private:
     auto found = read_leaf(*st_.storage, x.partition, what.leaf, st_.trees.partitions(),
                            st_.context->flushed());
     return found ? answer_body{std::move(*found)} : failed(found.error());
+  }
+
+  answer_body carry_out(const call& x, const drop_call& what) {
+    drop_answer result;
+    write_batch batch;
+    auto look = [&](uint64_t hash, const blob& key, record&& value) {
+      if (result.dropped >= limits::dropped_at_once && hash != result.next) {
+        result.more = true;
+        result.next = hash;
+        return false;
+      }
+      result.next = hash;
+      ++result.dropped;
+      batch.remove(x.partition, area::data, key, footprint_of(key.view(), value));
+      return true;
+    };
+    st_.trees.forget(x.partition);
+    if (auto err = st_.storage->scan(x.partition, area::data, what.from, look))
+      return failed(err);
+    if (!batch.empty())
+      if (auto err = st_.storage->write(batch))
+        return failed(err);
+    return result;
   }
 
   static answer_body no_tree() {

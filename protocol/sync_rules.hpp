@@ -20,6 +20,9 @@ struct sync_times {
   timestamp now = 0;
   /// storage.grace.
   std::chrono::microseconds grace{0};
+  /// Everything that differs counts: one of the two is to hold the partition from now on, and has
+  /// nothing yet.
+  bool all = false;
 };
 
 /// A key that two replicas hold differently.
@@ -32,9 +35,10 @@ struct key_difference {
   friend bool operator==(const key_difference&, const key_difference&) = default;
 };
 
-/// What to exchange of a leaf. Not what changed within limits::sync_young: that is a write on its
-/// way. And not what was over (kai::over_since) for longer than the grace: one of the two may have
-/// dropped it already, and must not get it back from the other, which will drop it as well.
+/// What to exchange of a leaf. Unless all counts, not what changed within limits::sync_young: that
+/// is a write on its way. And not what was over (kai::over_since) for longer than the grace: one of
+/// the two may have dropped it already, and must not get it back from the other, which will drop it
+/// as well.
 std::vector<key_difference> differing_keys(const leaf_answer& mine, const leaf_answer& theirs,
                                            const sync_times& times);
 
