@@ -108,8 +108,17 @@ caf::result<std::string> report(pointer self) {
 /// For whoever sees that partitions on their way arrive.
 caf::result<std::string> filled(pointer self) {
   auto promise = self->make_response_promise<std::string>();
-  gather_all(self, [promise](const own_reports& x) mutable {
-    promise.deliver(encode_text(fill_report{true, x.held.hints.count(), x.synced.filled}));
+  gather_all(self, [self, promise](const own_reports& x) mutable {
+    fill_report report;
+    report.hints = x.held.hints.count();
+    report.filled = x.synced.filled;
+    if (auto& view = self->state.view) {
+      report.epoch = view->topo.epoch;
+      for (size_t i = 0; i < view->alive.size(); ++i)
+        if (view->alive[i])
+          report.sees.push_back(static_cast<member_index>(i));
+    }
+    promise.deliver(encode_text(report));
   });
   return promise;
 }
@@ -170,7 +179,7 @@ void say_unequal(const status_survey& x, size_t index, json& waiting) {
 std::string state_of(const member& x, const json& report) {
   if (report.is_null())
     return "down";
-  if (x.state == member_state::joining)
+  if (x.state == member_state::joining || x.state == member_state::arriving)
     return "joining";
   return stays(x.state) ? report["state"].get<std::string>() : "leaving";
 }

@@ -65,7 +65,7 @@ private:
       if (digest_of(x.key.view(), current) != digest_of(x.key.view(), what.base))
         return failed_answer{errc::contended, true, "the key changed meanwhile"};
     }
-    if (what.tried && covers(current.seen, what.tried->written))
+    if (what.tried && counts(current, what.tried->written))
       return happened(x, what, std::move(current), *found);
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
     // is what the decision goes by.
@@ -93,6 +93,17 @@ private:
     if (!what.stand_in)
       put(x, std::move(current), *found);
     return result;
+  }
+
+  /// Whether the attempt is part of what R replicas hold. Not if it would win over something that
+  /// it did not know and that was acknowledged, maybe, when it was decided: then it is taken out.
+  static bool counts(record& current, const dot& attempt) {
+    if (!covers(current.seen, attempt))
+      return false;
+    if (current.versions.size() == 1 || latest(current)->written != attempt)
+      return true;
+    std::erase_if(current.versions, [&](const version& v) { return v.written == attempt; });
+    return false;
   }
 
   /// The write was decided before, and is part of what R replicas hold: it has only to be at W.

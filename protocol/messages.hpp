@@ -55,8 +55,9 @@ struct apply_call {
   /// Refused when the node's wall clock is past it: by then the write may have been done elsewhere,
   /// and newer ones may have followed, above which a dot made now would lie. 0: any time.
   timestamp until = 0;
-  /// Where the record includes this attempt the write has happened. Else it is decided anew, above
-  /// the attempt, so that what may be left of it somewhere is replaced.
+  /// Where the record includes this attempt the write has happened, unless others wrote at the same
+  /// time and it would win over them. Else it is decided anew, above the attempt, so that what may
+  /// be left of it somewhere is replaced.
   attempt_ptr tried = {};
 };
 

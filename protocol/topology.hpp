@@ -16,17 +16,23 @@
 namespace kai {
 
 enum class member_state : uint8_t {
-  /// It has no partition yet; some are on their way to it.
+  /// Some partitions are on their way to it.
   joining = 1,
   up,
   /// It hands its partitions over.
   leaving,
   /// It is dead, and others are given its partitions without its help.
   removed,
+  /// It is new, and gets partitions once every live member has a connection to it.
+  arriving,
 };
 
-/// Whether it shall hold partitions: it is not on its way out.
+/// Whether it shall hold partitions.
 inline bool stays(member_state x) { return x == member_state::joining || x == member_state::up; }
+/// Whether it is on its way out.
+inline bool goes(member_state x) {
+  return x == member_state::leaving || x == member_state::removed;
+}
 
 /// Index of a member within a topology's list.
 using member_index = uint16_t;

@@ -83,7 +83,7 @@ void let_out(topology& next, MayGo may_go) {
   auto before = next;
   std::vector<bool> out(next.members.size());
   for (size_t m = 0; m < out.size(); ++m)
-    out[m] = !stays(next.members[m].state) && may_go(m) &&
+    out[m] = goes(next.members[m].state) && may_go(m) &&
              !named_by_any(next, static_cast<member_index>(m));
   std::erase_if(next.members, [&, m = size_t{0}](auto&) mutable { return out[m++]; });
   follow_members(before, next);
@@ -102,6 +102,23 @@ void let_in(topology& next) {
   }
 }
 
+/// Those that arrived and that all who live are connected to shall get their share. True: some.
+bool let_arrive(const topology& now, topology& next, const std::vector<fill_report>& reports) {
+  auto some = false;
+  for (size_t m = 0; m < next.members.size(); ++m) {
+    auto seen = std::all_of(reports.begin(), reports.end(), [&](auto& report) {
+      return !report.alive ||
+             (report.epoch == now.epoch &&
+              std::find(report.sees.begin(), report.sees.end(), m) != report.sees.end());
+    });
+    if (next.members[m].state != member_state::arriving || !reports[m].alive || !seen)
+      continue;
+    next.members[m].state = member_state::joining;
+    some = true;
+  }
+  return some;
+}
+
 topology finished(const topology& now, topology next) {
   stamp_changes(now, next);
   return next;
@@ -115,11 +132,11 @@ caf::expected<size_t> goer(const topology& now, const std::string& name) {
   if (!found)
     return refused("there is no member " + quoted(name));
   auto index = static_cast<size_t>(found - now.members.data());
-  if (!stays(found->state))
+  if (goes(found->state))
     return refused(quoted(name) + " is on its way out already");
   if (now.members.size() == 1)
     return refused(quoted(name) + " is the last member: a cluster needs one");
-  if (staying(now) == 1)
+  if (staying(now) == 1 && stays(found->state))
     return refused("all members but " + quoted(name) + " are leaving");
   return index;
 }
@@ -142,11 +159,10 @@ caf::expected<topology> with_member(const topology& now, member newcomer) {
   auto at = std::lower_bound(next.members.begin(), next.members.end(), newcomer.name,
                              [](const member& x, const auto& y) { return x.name < y; });
   auto replaces = at != next.members.end() && at->name == newcomer.name;
-  newcomer.state = member_state::joining;
-  auto keeps_place = replaces && at->zone == newcomer.zone && stays(at->state);
+  newcomer.state = member_state::arriving;
+  auto keeps_place = replaces && at->zone == newcomer.zone && !goes(at->state);
   if (replaces) {
-    if (at->state != member_state::joining)
-      newcomer.state = member_state::up;
+    newcomer.state = goes(at->state) ? member_state::up : at->state;
     *at = std::move(newcomer);
   } else {
     next.members.insert(at, std::move(newcomer));
@@ -154,7 +170,7 @@ caf::expected<topology> with_member(const topology& now, member newcomer) {
   if (auto defect = defect_of(next.members); !defect.empty())
     return refused("this change of members is refused: " + defect);
   follow_members(now, next);
-  if (!keeps_place)
+  if (replaces && !keeps_place)
     plan_moves(next);
   let_in(next);
   return finished(now, std::move(next));
@@ -166,9 +182,10 @@ caf::expected<topology> with_leaving(const topology& now, const std::string& nam
   auto index = goer(now, name);
   if (!index)
     return index.error();
-  if (staying(now) - 1 < now.settings.write_quorum && !forced)
-    return refused("without " + quoted(name) + " there would be " +
-                   std::to_string(staying(now) - 1) + " members, and each key at fewer than W=" +
+  auto left = staying(now) - stays(now.members[*index].state);
+  if (left < now.settings.write_quorum && !forced)
+    return refused("without " + quoted(name) + " there would be " + std::to_string(left) +
+                   " members, and each key at fewer than W=" +
                    std::to_string(now.settings.write_quorum) + " replicas (--force does it)");
   auto next = now;
   ++next.epoch;
@@ -183,7 +200,7 @@ caf::expected<topology> with_removed(const topology& now, const std::string& nam
   if (auto err = validate(now))
     return err;
   auto found = now.find(name);
-  auto going = found && !stays(found->state);
+  auto going = found && goes(found->state);
   // A leaving member may die, and a removal turn out to need force.
   auto index = going && (found->state == member_state::leaving || forced)
                    ? caf::expected<size_t>{static_cast<size_t>(found - now.members.data())}
@@ -231,7 +248,9 @@ caf::expected<topology> with_changes_undone(const topology& now) {
   ++next.epoch;
   next.moves.clear();
   for (auto& x : next.members)
-    x.state = x.state == member_state::joining ? member_state::leaving : member_state::up;
+    x.state = x.state == member_state::joining || x.state == member_state::arriving
+                  ? member_state::leaving
+                  : member_state::up;
   if (staying(next) == 0)
     return refused("all members are joining: there is nobody to go back to");
   let_out(next, [](size_t) { return true; });
@@ -256,6 +275,7 @@ std::optional<topology> with_filled(const topology& now, const std::vector<fill_
   };
   auto next = now;
   ++next.epoch;
+  auto arrived = let_arrive(now, next, reports);
   std::erase_if(next.moves, [&](const partition_move& x) {
     size_t filled = 0;
     for (auto m : x.target) {
@@ -269,6 +289,8 @@ std::optional<topology> with_filled(const topology& now, const std::vector<fill_
     next.replicas[x.partition] = x.target;
     return true;
   });
+  if (arrived)
+    plan_moves(next);
   let_in(next);
   let_out(next, [&](size_t m) { return !reports[m].alive || reports[m].hints == 0; });
   if (next.members == now.members && next.moves.size() == now.moves.size())
@@ -287,7 +309,8 @@ std::string change_under_way(const topology& now) {
   for (auto& x : now.members) {
     if (x.state == member_state::up)
       continue;
-    auto what = x.state == member_state::joining   ? " is joining"
+    auto what = x.state == member_state::joining || x.state == member_state::arriving
+                    ? " is joining"
                 : x.state == member_state::leaving ? " is leaving"
                                                    : " is being removed";
     result += (result.empty() ? "" : ", ") + x.name + what;

@@ -16,9 +16,9 @@
 /// target is the list in force. See README.md for why nothing is lost or missed on the way.
 namespace kai {
 
-/// `now` with `newcomer`, which is `joining` until the partitions that are meant for it are there.
-/// One with the name of a member takes that member's place: its lists stay while the zone is the
-/// same, and it is refilled.
+/// `now` with `newcomer`, which is `arriving`, then `joining` until the partitions that are meant
+/// for it are there. One with the name of a member takes that member's place: its lists stay while
+/// the zone is the same, and it is refilled.
 caf::expected<topology> with_member(const topology& now, member newcomer);
 
 /// `now` with the member on its way out. Unless forced refused where fewer members than W would
@@ -47,14 +47,17 @@ struct fill_report {
   bool alive = false;
   /// Hints it holds for others.
   uint64_t hints = 0;
+  /// Members of epoch `epoch` that it has a connection to, itself included.
+  uint64_t epoch = 0;
+  std::vector<member_index> sees;
   /// Those where it holds what the list in force holds, each with the `changed_at` for which that
   /// was found.
   std::vector<std::pair<partition_id, uint64_t>> filled;
 };
 
-/// `now` with the targets in force that are filled, members that have all that was meant for them
-/// `up`, and those out that hold nothing any more. nullopt: nothing to do yet. `reports`: per
-/// member.
+/// `now` with moves planned for those that arrived, the targets in force that are filled, members
+/// that have all that was meant for them `up`, and those out that hold nothing any more. nullopt:
+/// nothing to do yet. `reports`: per member.
 std::optional<topology> with_filled(const topology& now, const std::vector<fill_report>& reports);
 
 /// Whether no change of members is under way.

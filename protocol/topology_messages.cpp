@@ -99,6 +99,10 @@ std::string encode_text(const fill_report& x) {
   std::string bytes;
   byte_writer out{bytes};
   out.varint(x.hints);
+  out.varint(x.epoch);
+  out.varint(x.sees.size());
+  for (auto m : x.sees)
+    out.u16(m);
   out.varint(x.filled.size());
   for (auto& [partition, changed_at] : x.filled) {
     out.u16(partition);
@@ -112,6 +116,9 @@ caf::expected<fill_report> decode_fill_report(const std::string& text) {
   fill_report x;
   x.alive = true;
   x.hints = in.varint();
+  x.epoch = in.varint();
+  for (auto n = in.count(2); n > 0 && in.ok(); --n)
+    x.sees.push_back(in.u16());
   for (auto n = in.count(3); n > 0 && in.ok(); --n) {
     auto partition = in.u16();
     x.filled.emplace_back(partition, in.varint());

@@ -55,7 +55,7 @@ std::string defect_of(const member& x) {
            " has a space or control character, or is too long";
   if (x.id == 0)
     return who + " has no node id";
-  if (x.state < member_state::joining || x.state > member_state::removed)
+  if (x.state < member_state::joining || x.state > member_state::arriving)
     return who + " is in no known state (" + std::to_string(static_cast<int>(x.state)) + ")";
   return {};
 }

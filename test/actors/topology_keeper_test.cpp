@@ -7,6 +7,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 
+#include "test/support/arrived.hpp"
 #include "test/support/virtual_time.hpp"
 
 using namespace kai;
@@ -88,6 +89,19 @@ public:
     if (!text)
       return text.error();
     return decode_topology_reply(*text);
+  }
+
+  /// As if all members said that they see each other and are filled, some epochs ago.
+  caf::expected<uint64_t> report_all_well(uint64_t ago = 0) {
+    change_order x;
+    x.what = change_order::kind::filled;
+    x.epoch = current(0).epoch - ago;
+    x.reports = all_well(current(0), true);
+    return ask<uint64_t>(keepers[0].handle, x);
+  }
+  void bring_to_rest() {
+    while (!at_rest(current(0)))
+      REQUIRE(report_all_well());
   }
 
   /// The others see it dead.
@@ -295,25 +309,15 @@ TEST_CASE("nodes that join are members for everybody, each in an epoch of its ow
 
 TEST_CASE("a node that joins is given its share, which is in force once all who live are filled") {
   keeper_world w{2};
-  CHECK(w.current(0).find("n1")->state == member_state::joining);
+  CHECK(w.current(0).find("n1")->state == member_state::arriving);
   CHECK(w.current(0).replicas == std::vector<replica_list>(8, {0}));
-  REQUIRE(w.current(0).moves.size() == 8);
-  change_order order;
-  order.what = change_order::kind::filled;
-  order.epoch = w.current(0).epoch - 1;
-  order.reports.resize(2);
-  for (auto& report : order.reports) {
-    report.alive = true;
-    for (auto& x : w.current(0).moves)
-      report.filled.emplace_back(x.partition, w.current(0).changed_at[x.partition]);
-  }
-  auto late = w.ask<uint64_t>(w.keepers[0].handle, order);
+  REQUIRE(w.report_all_well());
+  CHECK(w.current(1).find("n1")->state == member_state::joining);
+  REQUIRE(w.current(1).moves.size() == 8);
+  auto late = w.report_all_well(1);
   REQUIRE_FALSE(late);
   CHECK(message_of(late.error()) == "the topology changed meanwhile");
-  ++order.epoch;
-  auto epoch = w.ask<uint64_t>(w.keepers[0].handle, order);
-  REQUIRE(epoch);
-  CHECK(*epoch == order.epoch + 1);
+  REQUIRE(w.report_all_well());
   for (size_t i : {0, 1}) {
     CHECK(w.current(i).moves.empty());
     CHECK(w.current(i).find("n1")->state == member_state::up);
@@ -324,6 +328,7 @@ TEST_CASE("a node that joins is given its share, which is in force once all who 
 
 TEST_CASE("an operator's change is voted on, or refused with the reason") {
   keeper_world w{3};
+  w.bring_to_rest();
   auto order = [&](change_order::kind what, const std::string& name, bool forced = false) {
     change_order x;
     x.what = what;
@@ -339,28 +344,22 @@ TEST_CASE("an operator's change is voted on, or refused with the reason") {
   REQUIRE(order(kind::leave, "n2"));
   CHECK(w.current(1).find("n2")->state == member_state::leaving);
   REQUIRE(order(kind::undo, ""));
-  // Those that had not come yet are sent back.
-  CHECK(w.current(0).members.size() == 1);
+  CHECK(w.current(1).find("n2")->state == member_state::up);
+  REQUIRE(order(kind::leave, "n1"));
+  w.bring_to_rest();
+  CHECK_FALSE(w.current(0).find("n1"));
   CHECK(w.keepers[1].context->left);
+  CHECK_FALSE(w.keepers[2].context->left);
   CHECK(why(order(kind::undo, "")) == "no change of members is under way");
 }
 
 TEST_CASE("without a majority a member is removed by force alone, in an epoch far ahead") {
   keeper_world w{4};
-  change_order x;
-  x.what = change_order::kind::filled;
-  x.epoch = w.current(0).epoch;
-  x.reports.resize(4);
-  for (auto& report : x.reports) {
-    report.alive = true;
-    for (auto& y : w.current(0).moves)
-      report.filled.emplace_back(y.partition, w.current(0).changed_at[y.partition]);
-  }
-  REQUIRE(w.ask<uint64_t>(w.keepers[0].handle, x));
+  w.bring_to_rest();
   for (size_t i : {2, 3})
     w.lose(i);
   auto epoch = w.current(0).epoch;
-  x = {};
+  change_order x;
   x.what = change_order::kind::remove;
   x.name = "n3";
   x.forced = true;

@@ -167,7 +167,7 @@ private:
       problem_ = "an epoch was passed over";
     epochs_.push_back(std::move(next));
     for (auto& m : latest().members)
-      if (m.state == member_state::joining && nodes_[m.name].epoch == 0)
+      if (m.state == member_state::arriving && nodes_[m.name].epoch == 0)
         learn(m.name, epochs_.size() - 1);
   }
 
@@ -177,6 +177,9 @@ private:
       auto& x = nodes_[m.name];
       auto& report = reports.emplace_back();
       report.alive = x.alive;
+      report.epoch = latest().epoch;
+      for (size_t i = 0; i < latest().members.size(); ++i)
+        report.sees.push_back(static_cast<member_index>(i));
       if (x.alive && x.filled != 0)
         report.filled = {{0, x.filled}};
     }

@@ -68,18 +68,22 @@ std::string refusal(const caf::expected<topology>& x) {
   return message_of(x.error());
 }
 
-std::vector<fill_report> nothing_filled(const topology& x) {
-  std::vector<fill_report> result(x.members.size());
-  for (auto& report : result)
-    report.alive = true;
-  return result;
-}
+std::vector<fill_report> nothing_filled(const topology& x) { return all_well(x, false); }
 
 } // namespace
 
 TEST_CASE("a newcomer is joining, and nothing is in force that it has not got") {
   auto before = cluster_of({"b", "c", "d"});
-  auto then = *with_member(before, named("a"));
+  auto first = *with_member(before, named("a"));
+  REQUIRE_FALSE(validate(first));
+  CHECK(first.find("a")->state == member_state::arriving);
+  CHECK(first.moves.empty());
+  CHECK(first.changed_at == before.changed_at);
+  // One that somebody has no connection to gets nothing: a write could not reach it.
+  auto unseen = nothing_filled(first);
+  unseen[2].sees = {1, 2, 3};
+  CHECK_FALSE(with_filled(first, unseen));
+  auto then = planned(first);
   REQUIRE_FALSE(validate(then));
   CHECK(then.find("a")->state == member_state::joining);
   CHECK(holders(then) == holders(before));
@@ -96,7 +100,7 @@ TEST_CASE("a newcomer is joining, and nothing is in force that it has not got") 
 
 TEST_CASE("only the lists that change have a new version") {
   auto before = cluster_of({"b", "c", "d"}, {3, 2, 2, 64});
-  auto then = *with_member(before, named("a"));
+  auto then = planned(*with_member(before, named("a")));
   for (size_t p = 0; p < 64; ++p)
     CHECK((then.changed_at[p] == then.epoch) ==
           (then.target_of(static_cast<partition_id>(p)) != nullptr));
@@ -242,7 +246,9 @@ TEST_CASE("the only copy that is removed by force leaves empty partitions elsewh
 TEST_CASE("what is under way can be taken back") {
   auto before = cluster_of({"a", "b", "c"}, {3, 2, 2, 64});
   CHECK_THAT(refusal(with_changes_undone(before)), Contains("no change"));
-  auto joining = *with_member(before, named("d"));
+  auto arriving = *with_member(before, named("d"));
+  CHECK(with_changes_undone(arriving)->members == before.members);
+  auto joining = planned(arriving);
   auto undone = *with_changes_undone(joining);
   CHECK(undone.members == before.members);
   CHECK(undone.replicas == before.replicas);
@@ -270,7 +276,7 @@ TEST_CASE("what is under way can be taken back") {
 
 TEST_CASE("several at once are planned together, and each gets its share") {
   auto now = cluster_of({"a", "b", "c"});
-  auto then = *with_member(*with_member(now, named("d")), named("e"));
+  auto then = planned(*with_member(planned(*with_member(now, named("d"))), named("e")));
   CHECK_FALSE(validate(then));
   auto after = arrived(then);
   CHECK(after.members.size() == 5);
@@ -279,7 +285,7 @@ TEST_CASE("several at once are planned together, and each gets its share") {
 }
 
 TEST_CASE("a target is in force when all of it that lives is filled, and W at least") {
-  auto now = *with_member(cluster_of({"a", "b", "c"}, {3, 2, 2, 1}), named("d"));
+  auto now = planned(*with_member(cluster_of({"a", "b", "c"}, {3, 2, 2, 1}), named("d")));
   if (now.moves.empty())
     now = *with_leaving(arrived(now), "a", false);
   REQUIRE(now.moves.size() == 1);

@@ -115,6 +115,8 @@ TEST_CASE("bytes of a topology that breaks the rules are refused") {
 TEST_CASE("a report of filled partitions survives its text, and nothing else passes for one") {
   fill_report x;
   x.hints = 7;
+  x.epoch = 300;
+  x.sees = {0, 7};
   x.filled = {{3, 12}, {500, 70000}};
   auto text = encode_text(x);
   auto y = decode_fill_report(text);
@@ -122,6 +124,8 @@ TEST_CASE("a report of filled partitions survives its text, and nothing else pas
   CHECK(y->alive);
   CHECK(y->hints == 7);
   CHECK(y->filled == x.filled);
+  CHECK(y->epoch == 300);
+  CHECK(y->sees == x.sees);
   for (size_t n = 0; n < text.size(); ++n)
     CHECK_FALSE(decode_fill_report(text.substr(0, n)));
   CHECK_FALSE(decode_fill_report(text + "x"));

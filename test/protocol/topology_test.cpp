@@ -85,7 +85,7 @@ TEST_CASE("what is no topology is told apart, and why") {
              Contains("sorted by name"));
   CHECK_THAT(reason([](topology& x) { x.members[1].name = "a"; }), Contains("'a' is listed twice"));
   CHECK_THAT(reason([](topology& x) { x.members[1].state = member_state{0}; }), Contains("state"));
-  CHECK_THAT(reason([](topology& x) { x.members[1].state = member_state{5}; }), Contains("state"));
+  CHECK_THAT(reason([](topology& x) { x.members[1].state = member_state{6}; }), Contains("state"));
   CHECK_THAT(reason([](topology& x) { x.members[1].id = x.members[0].id; }), Contains("node id"));
   CHECK_THAT(reason([](topology& x) { x.replicas.pop_back(); }), Contains("15 replica lists"));
   CHECK_THAT(reason([](topology& x) { x.replicas[5].pop_back(); }),
@@ -158,7 +158,7 @@ TEST_CASE("a flush mark counts once its time has come, and never less than befor
 
 TEST_CASE("a topology reads as it was written") {
   for (auto x : {cluster_of({"a"}), cluster_of({"a", "b", "c", "d", "e"}, {3, 2, 2, 1024}),
-                 *with_member(cluster_of({"a", "b", "c"}), named("d")),
+                 planned(*with_member(cluster_of({"a", "b", "c"}), named("d"))),
                  with_flush(with_flush(cluster_of({"x", "y"}), 5, 9), 20, 10)}) {
     x.members[0].zone = "z";
     x.members[0].state = x.members.size() > 1 ? member_state::leaving : member_state::joining;
@@ -170,7 +170,8 @@ TEST_CASE("a topology reads as it was written") {
 }
 
 TEST_CASE("a topology that was cut short is refused") {
-  auto bytes = encoded(*with_member(cluster_of({"a", "b", "c"}, {3, 2, 2, 16}), named("d")));
+  auto bytes =
+      encoded(planned(*with_member(cluster_of({"a", "b", "c"}, {3, 2, 2, 16}), named("d"))));
   for (size_t n = 0; n < bytes.size(); ++n) {
     byte_reader in{std::string_view{bytes}.substr(0, n)};
     REQUIRE(decode_topology(in) == topology{});
@@ -179,7 +180,8 @@ TEST_CASE("a topology that was cut short is refused") {
 }
 
 TEST_CASE("damaged bytes are refused or are another valid topology") {
-  const auto bytes = encoded(*with_member(cluster_of({"a", "b", "c"}, {3, 2, 2, 16}), named("d")));
+  const auto bytes =
+      encoded(planned(*with_member(cluster_of({"a", "b", "c"}, {3, 2, 2, 16}), named("d"))));
   size_t refused = 0;
   for (uint64_t seed = 0; seed < 5'000; ++seed) {
     INFO("seed " << seed);

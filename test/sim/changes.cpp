@@ -99,6 +99,12 @@ public:
 
   /// Nodes that are no members any more end, as their processes would.
   void look_after() {
+    epochs_.resize(cluster_.size());
+    for (size_t i = 0; i < cluster_.size(); ++i)
+      if (cluster_.is_up(i) && cluster_.node(i).context->epoch() != epochs_[i]) {
+        epochs_[i] = cluster_.node(i).context->epoch();
+        say("  " + name(i) + " knows epoch " + std::to_string(epochs_[i]));
+      }
     for (size_t i = 0; i < cluster_.size(); ++i)
       if (cluster_.is_up(i) && cluster_.node(i).context->left) {
         say(name(i) + " is out, and ends");
@@ -203,6 +209,7 @@ private:
   sim_cluster& cluster_;
   workload& load_;
   std::mt19937_64 random_;
+  std::vector<uint64_t> epochs_;
   /// Shared with who asks for changes, whose answers may come late.
   std::shared_ptr<std::string> story_ = std::make_shared<std::string>();
 };

@@ -173,6 +173,7 @@ void sim_cluster::start(size_t i, std::vector<std::string> seeds) {
   environment.files = x.files;
   environment.threads = false;
   environment.vnodes = options_.vnodes;
+  x.ready = false;
   x.core = std::make_unique<node_core>(*system_, std::move(options), std::move(environment));
   network_->listen(i, x.cluster_address, x.core->gateway);
   if (x.core->open(x.name, x.memcache_address, x.cluster_address))
@@ -242,6 +243,18 @@ void sim_cluster::run_for(caf::timespan time) {
 void sim_cluster::run_idle() {
   while (scheduler_->has_job())
     scheduler_->run_once();
+}
+
+bool sim_cluster::serves(size_t i) {
+  if (!is_up(i) || !node(i).loop->view || node(i).context->left)
+    return false;
+  if (nodes_[i].ready || options_.founders == 0)
+    return true;
+  auto& view = *node(i).loop->view;
+  for (size_t j = 0; j < view.topo.members.size(); ++j)
+    if (is_up(index_of(view.topo.members[j].name)) && !view.alive[j])
+      return false;
+  return nodes_[i].ready = true;
 }
 
 bool sim_cluster::connected() {

@@ -57,10 +57,9 @@ public:
   sim_network& network() { return *network_; }
   size_t size() const { return nodes_.size(); }
   bool is_up(size_t i) const { return nodes_[i].core != nullptr; }
-  /// It is up and a member, as far as it knows.
-  bool serves(size_t i) const {
-    return is_up(i) && nodes_[i].core->loop->view && !nodes_[i].core->context->left;
-  }
+  /// It is up and a member, as far as it knows, and has seen those that are up as well: before that
+  /// no node prints its ready line.
+  bool serves(size_t i);
   /// Must be up.
   node_core& node(size_t i) { return *nodes_[i].core; }
   memory_env& disk(size_t i) { return *nodes_[i].disk; }
@@ -114,6 +113,8 @@ private:
     std::unique_ptr<memory_env> disk;
     std::shared_ptr<std::map<std::string, std::string>> files;
     std::unique_ptr<node_core> core;
+    /// It has seen the others since it started.
+    bool ready = false;
   };
   struct config : caf::actor_system_config {
     config();
