@@ -1,8 +1,12 @@
 #include "actors/admin.hpp"
 
+#include <algorithm>
+#include <charconv>
+#include <ctime>
 #include <memory>
 
 #include <nlohmann/json.hpp>
+#include <spdlog/fmt/chrono.h>
 
 #include "actors/admin_changes.hpp"
 #include "protocol/limits.hpp"
@@ -20,6 +24,17 @@ std::string hex(uint64_t x) { return fmt::format("{:016x}", x); }
 
 // --- this node -----------------------------------------------------------------------------------
 
+void on_view(admin_state& st, const view_ptr& view) {
+  st.view = view;
+  auto& members = view->topo.members;
+  std::erase_if(st.down_since, [&](auto& x) { return !view->topo.find(x.first); });
+  for (size_t i = 0; i < members.size(); ++i)
+    if (view->alive[i])
+      st.down_since.erase(members[i].name);
+    else
+      st.down_since.try_emplace(members[i].name, st.context->wall_clock());
+}
+
 /// What this node's actors say.
 struct own_reports {
   vnode_report held;
@@ -28,7 +43,7 @@ struct own_reports {
 };
 
 /// What this node says of itself.
-json document_of(const node_context& context, const own_reports& x) {
+json document_of(const admin_state& st, const own_reports& x) {
   auto& [held, synced, handoff] = x;
   json out;
   out["keys"] = held.keys;
@@ -46,7 +61,8 @@ json document_of(const node_context& context, const own_reports& x) {
     out["unequal"][name] = count;
   out["filled"] = synced.filled.size();
   out["dropping"] = handoff.partitions;
-  out["epoch"] = context.epoch();
+  out["epoch"] = st.context->epoch();
+  out["down_since"] = st.down_since;
   return out;
 }
 
@@ -100,7 +116,7 @@ void gather_all(pointer self, std::function<void(const own_reports&)> done) {
 caf::result<std::string> report(pointer self) {
   auto promise = self->make_response_promise<std::string>();
   gather_all(self, [self, promise](const own_reports& x) mutable {
-    promise.deliver(document_of(*self->state.context, x).dump());
+    promise.deliver(document_of(self->state, x).dump());
   });
   return promise;
 }
@@ -184,6 +200,17 @@ std::string state_of(const member& x, const json& report) {
   return stays(x.state) ? report["state"].get<std::string>() : "leaving";
 }
 
+/// As the member that noticed first says: "2026-11-25T20:18:03Z"; null: nobody has noticed yet.
+json down_since(const status_survey& x, const std::string& name) {
+  timestamp first = UINT64_MAX;
+  for (auto& report : x.reports)
+    if (!report.is_null() && report["down_since"].contains(name))
+      first = std::min(first, report["down_since"][name].get<timestamp>());
+  if (first == UINT64_MAX)
+    return nullptr;
+  return fmt::format("{:%FT%TZ}", fmt::gmtime(static_cast<std::time_t>(first / 1'000'000)));
+}
+
 json status_document(const status_survey& x) {
   auto& topo = x.view->topo;
   std::vector<size_t> held(topo.members.size());
@@ -198,8 +225,10 @@ json status_document(const status_survey& x) {
     auto& m = topo.members[i];
     auto& report = x.reports[i];
     auto up = !report.is_null();
+    auto since = up ? json{} : down_since(x, m.name);
     if (!up)
-      waiting.push_back(m.name + " is down");
+      waiting.push_back(m.name + " is down" +
+                        (since.is_null() ? "" : " since " + since.get<std::string>()));
     else if (report["state"] != "up")
       waiting.push_back(m.name + " is recovering: " + report["recovering"].dump() + " of " +
                         report["replicas"].dump() + " partitions to go");
@@ -216,6 +245,7 @@ json status_document(const status_survey& x) {
     members.push_back({{"name", m.name},
                        {"zone", m.zone},
                        {"state", state_of(m, report)},
+                       {"down_since", std::move(since)},
                        {"memcache", m.memcache_address},
                        {"cluster", m.cluster_address},
                        {"partitions", held[i]},
@@ -423,9 +453,25 @@ caf::result<std::string> locate(pointer self, const std::string& key) {
   return promise;
 }
 
+/// For how many microseconds of the time since then this node was in use, which also one says that
+/// is no member again yet.
+caf::result<std::string> used_since(const admin_state& st, const std::string& text) {
+  timestamp then = 0;
+  auto [end, err] = std::from_chars(text.data(), text.data() + text.size(), then);
+  if (err != std::errc{} || end != text.data() + text.size())
+    return failure(errc::malformed, "used-since: no time: " + text);
+  auto& context = *st.context;
+  auto used = context.used_until - std::min(then, context.used_until);
+  if (st.view)
+    used += context.wall_clock() - std::min(std::max(then, context.started), context.wall_clock());
+  return std::to_string(used);
+}
+
 caf::result<std::string> on_command(pointer self, const std::string& command,
                                     const std::vector<std::string>& arguments) {
   auto& st = self->state;
+  if (command == "used-since" && arguments.size() == 1)
+    return used_since(st, arguments[0]);
   if (!st.view)
     return failure(errc::not_a_member,
                    st.context->name + " is not a member of a cluster yet: it is still joining");
@@ -476,7 +522,7 @@ admin_actor::behavior_type admin(pointer self, context_ptr context, admin_source
           return reach(self, request.substr(6));
         return failure(errc::incompatible, "this version does not know the question " + request);
       },
-      [self](const view_ptr& view) { self->state.view = view; },
+      [self](const view_ptr& view) { on_view(self->state, view); },
       [self](answer_list& xs) { self->state.surveys.on_answers(xs); },
   };
 }

@@ -21,8 +21,8 @@ struct admin_sources {
 /// Answers kai-admin, the HTTP page and `stats cluster` with JSON documents (the outer interface),
 /// and the admin actors of other nodes about this one.
 ///
-/// Spawned by node, one; runs on the scheduler; lives as long as the node. Holds nothing but open
-/// questions.
+/// Spawned by node, one; runs on the scheduler; lives as long as the node. Holds open questions,
+/// and since when members are down.
 struct admin_state {
   static inline const char* name = "kai.admin";
   admin_state() = default;
@@ -30,6 +30,8 @@ struct admin_state {
   context_ptr context;
   admin_sources sources;
   view_ptr view;
+  /// Members that this node does not reach, and since when.
+  std::map<std::string, timestamp> down_since;
   survey_desk surveys;
 };
 

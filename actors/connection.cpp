@@ -50,6 +50,9 @@ void on_response(self_pointer self, response& x) {
   auto direct = st.commands.is_front(x.tag) && !s.noreply && s.command != st.failed_command;
   write_response(st, s, x, direct ? self->wr_buf(st.handle) : s.text);
   st.commands.finish(x.tag);
+  // Those behind it then find their turn come, too.
+  if (direct)
+    drain(self);
 }
 
 void finish_with_text(self_pointer self, uint64_t sequence, std::string_view text) {
@@ -90,6 +93,7 @@ void start_commands(self_pointer self) {
                                    limits::commands_in_flight_max);
   if (self->wr_buf(st.handle).size() > limits::unsent_bytes_high)
     return;
+  st.starting.requests.reserve(std::min(window, st.commands.waiting()));
   st.commands.start_next(window, [&](uint64_t sequence, slot& s) {
     if (s.key.empty())
       start_barrier(self, sequence, s);

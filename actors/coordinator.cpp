@@ -1,5 +1,7 @@
 #include "actors/coordinator_work.hpp"
 
+#include <bit>
+
 #include <caf/raise_error.hpp>
 #include <caf/send.hpp>
 
@@ -11,6 +13,7 @@ void batch_work::begin(request_list& xs) {
   st_.forwarded = xs.forwarded;
   st_.sent = xs.sent;
   st_.began = xs.began ? *xs.began : self_->home_system().clock().now();
+  st_.hedged = false;
   st_.unanswered = xs.requests.size();
   st_.operations.clear();
   st_.operations.reserve(xs.requests.size());
@@ -20,6 +23,7 @@ void batch_work::begin(request_list& xs) {
     op.key = std::move(x.key);
     op.write = std::move(x.write);
     op.tried_before = std::move(x.tried);
+    op.above = x.above;
     start(op);
   }
   send_all();
@@ -64,8 +68,21 @@ void batch_work::on_turn(uint32_t index) {
   send_all();
 }
 
-void batch_work::on_answers(answer_list& xs) {
-  for (auto& x : xs.answers) {
+/// Some answer is late: the records that have not come are asked of others.
+void batch_work::on_late() {
+  auto& count = st_.loop->count;
+  for (auto& op : st_.operations) {
+    if (op.replied || !op.read || count.calls_hedged * limits::hedged_one_in >= count.calls)
+      continue;
+    auto todo = op.read->on_late();
+    count.calls_hedged += static_cast<uint64_t>(std::popcount(todo.fetch));
+    read_step(op, todo);
+  }
+  send_all();
+}
+
+void batch_work::on_answers(std::vector<answer>& xs) {
+  for (auto& x : xs) {
     --st_.outstanding;
     auto tag = call_tag::unpack(x.id);
     auto& op = st_.operations[tag.operation];
@@ -94,7 +111,7 @@ void batch_work::on_read_answer(operation& op, const call_tag& tag, answer& x) {
   if (auto y = std::get_if<digest_answer>(&x.what))
     read_step(op, op.read->on_digest(tag.place, *y));
   else if (auto y = std::get_if<record_answer>(&x.what))
-    read_step(op, op.read->on_record(tag.place, op.key.view(), *y));
+    read_step(op, op.read->on_record(tag.place, op.key.view(), std::move(*y)));
   else if (std::holds_alternative<stored_answer>(x.what))
     read_step(op, op.read->on_stored(tag.place));
   else if (auto y = std::get_if<failed_answer>(&x.what))
@@ -155,6 +172,8 @@ void batch_work::fail(operation& op, failed_answer why) {
     return;
   }
   ++st_.loop->count.failed_requests;
+  // A leader that was asked before may have done it.
+  why.unchanged = why.unchanged && (st_.forwarded || op.above == 0);
   reply(op, std::move(why));
 }
 
@@ -165,7 +184,8 @@ void batch_work::begin_anew(uint32_t index) {
   auto& op = st_.operations[index];
   request_list again;
   again.began = st_.began;
-  again.requests.push_back({op.tag, op.key, std::move(op.write), std::move(op.tried_before)});
+  again.requests.push_back(
+      {op.tag, op.key, std::move(op.write), op.above, std::move(op.tried_before)});
   caf::send_as(caf::actor_cast<caf::actor>(st_.origin), st_.loop->take_coordinator(),
                std::move(again));
   send_all();
@@ -181,20 +201,32 @@ coordinator_state::node_calls& batch_work::node_of(member_index node) {
       return x;
   auto& x = st_.nodes.emplace_back();
   x.node = node;
-  x.worker = st_.loop->take_replica_call();
   return x;
 }
 
+/// A vnode on the same loop answers within the turn: nothing of what a peer is for (a connection, a
+/// deadline, a limit on what is under way) can happen on the way to it; but under an older view the
+/// peer refuses calls about partitions that changed hands.
+bool batch_work::at_hand(member_index node) const {
+  return node == st_.view->self && st_.view == st_.loop->view && !st_.loop->vnodes.empty() &&
+         st_.loop->context().options.storage.engine == engine_kind::memory;
+}
+
 void batch_work::send_all() {
-  for (uint32_t i = 0; i < st_.nodes.size(); ++i) {
-    auto& x = st_.nodes[i];
+  for (auto& x : st_.nodes) {
     if (x.pending.calls.empty())
       continue;
     auto calls = std::exchange(x.pending, {});
-    if (std::exchange(x.started, true))
+    if (at_hand(x.node)) {
+      st_.loop->count.calls += calls.calls.size();
+      send_to_vnodes(self_, st_.loop->vnodes, std::move(calls.calls),
+                     caf::actor_cast<caf::strong_actor_ptr>(self_));
+    } else if (x.worker) {
       self_->send(x.worker, std::move(calls));
-    else
-      self_->send(x.worker, start_atom::value, i, st_.view->peers[x.node], std::move(calls));
+    } else {
+      x.worker = st_.loop->take_replica_call();
+      self_->send(x.worker, start_atom::value, st_.view->peers[x.node], std::move(calls));
+    }
   }
   if (!st_.ready.responses.empty())
     self_->send(st_.origin, std::exchange(st_.ready, {}));
@@ -207,7 +239,8 @@ void batch_work::end() {
   if (st_.unanswered != 0)
     CAF_CRITICAL("a coordinator ended with requests unanswered");
   for (auto& x : st_.nodes)
-    st_.loop->give_back(std::move(x.worker));
+    if (x.worker)
+      st_.loop->give_back(std::move(x.worker));
   st_.nodes.clear();
   st_.operations.clear();
   st_.origin = nullptr;
@@ -218,11 +251,18 @@ void batch_work::end() {
 coordinator_actor::behavior_type
 coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop_ptr loop) {
   self->state.loop = std::move(loop);
+  self->state.loop->watch(self, &self->state);
   return {
       [self](request_list& xs) { batch_work{self}.begin(xs); },
-      [self](answer_list& xs) { batch_work{self}.on_answers(xs); },
+      [self](answer_list& xs) { batch_work{self}.on_answers(xs.answers); },
+      [self](answer_batch& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](turn_atom, uint32_t operation) { batch_work{self}.on_turn(operation); },
       [self](tick_atom, uint32_t operation) { batch_work{self}.begin_anew(operation); },
+      [self](late_atom) {
+        // The batch that was late may have ended meanwhile.
+        if (self->state.unanswered > 0)
+          batch_work{self}.on_late();
+      },
   };
 }
 

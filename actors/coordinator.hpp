@@ -56,6 +56,12 @@ struct coordinator_state {
     /// What the leader decided, answered when W replicas took `decided`.
     outcome result;
     record decided;
+    /// It was decided on what R replicas hold: see store_call::sole.
+    bool sole = false;
+    /// See apply_call.
+    dot void_version;
+    /// See lead_call.
+    timestamp above = 0;
     /// It is written once more because a replica had a concurrent version with a higher clock.
     bool rewriting = false;
     /// Raised when the operation starts over, so that answers to what it asked before find nobody.
@@ -77,8 +83,8 @@ struct coordinator_state {
   /// One node this batch concerns.
   struct node_calls {
     member_index node = 0;
+    /// Null until there is something to ask, and for a vnode that is asked directly.
     replica_call_actor worker;
-    bool started = false;
     call_list pending;
   };
 
@@ -92,6 +98,8 @@ struct coordinator_state {
   std::vector<operation> operations;
   std::vector<node_calls> nodes;
   response_list ready;
+  /// Another replica was asked for what was late.
+  bool hedged = false;
   size_t outstanding = 0;
   size_t unanswered = 0;
 };

@@ -18,9 +18,10 @@ public:
   explicit batch_work(pointer self) : self_(self), st_(self->state) {}
 
   void begin(request_list& xs);
-  void on_answers(answer_list& xs);
+  void on_answers(std::vector<answer>& xs);
   void on_turn(uint32_t index);
   void begin_anew(uint32_t index);
+  void on_late();
 
 private:
   void start(operation& op);
@@ -40,20 +41,23 @@ private:
   void on_store_answer(operation& op, const call_tag& tag, const answer& x);
   void on_hint_answer(operation& op, const call_tag& tag, const answer& x);
   void settle(operation& op, write_core::verdict x);
+  void decide_anew(operation& op);
   void read_step(operation& op, const read_core::todo& todo);
   void read_done(operation& op);
   void rewrite(operation& op, timestamp above);
 
   template <class Body>
   void ask(operation& op, size_t place, member_index node, stage what, Body body) {
-    auto& target = node_of(node);
-    call x;
+    auto& calls = node_of(node).pending.calls;
+    // Most nodes have to do with most operations of a batch.
+    if (calls.empty())
+      calls.reserve(std::max<size_t>(st_.unanswered, 1));
+    call& x = calls.emplace_back();
     x.id = call_tag{index_of(op), op.round, static_cast<uint8_t>(place), what}.pack();
     x.partition = op.partition;
     x.key = op.key;
     x.what = std::move(body);
     x.changed_at = st_.view->topo.changed_at[op.partition];
-    target.pending.calls.push_back(std::move(x));
     ++st_.outstanding;
   }
 
@@ -102,7 +106,9 @@ private:
   }
   bool time_to_begin_anew(const operation& op) const;
   timestamp apply_until(const operation& op) const;
+  bool came_too_late(const operation& op, const failed_answer& why) const;
   coordinator_state::node_calls& node_of(member_index node);
+  bool at_hand(member_index node) const;
   void send_all();
   void end();
 

@@ -23,13 +23,20 @@ void batch_work::start_write(operation& op) {
   if (*leader == view.self)
     return lead(op);
   ++st_.loop->count.forwarded;
-  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.tried_before});
+  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above, op.tried_before});
 }
 
 void batch_work::lead(operation& op) {
+  auto& view = *st_.view;
+  auto rule = view.write_rule(op.partition);
+  if (!enough_alive(view.alive, std::max(rule.needed, rule.target_needed))) {
+    failed_answer why{errc::quorum_failed, true, quorum_text(0, rule.replicas, rule.needed)};
+    return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
+  }
   ++st_.loop->count.led;
+  st_.loop->context().observe(op.above);
   // What was tried before may have happened: that has to be seen first.
-  if (!conditional(op.write->kind) && !op.tried_before)
+  if ((!conditional(op.write->kind) && !op.tried_before) || op.above != 0)
     return apply(op, {}, false);
   if (op.has_turn)
     return start_read(op);
@@ -45,20 +52,28 @@ void batch_work::lead(operation& op) {
 
 void batch_work::apply(operation& op, record base, bool conditional) {
   op.read.reset();
+  op.sole = conditional;
   ask_own_vnode(op, *op.write, std::move(base), conditional);
 }
 
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
   ask(op, 0, st_.view->self, stage::apply,
       apply_call{std::move(what), std::move(base), conditional, !is_replica(op), apply_until(op),
-                 op.rewriting ? nullptr : op.tried_before});
+                 op.void_version, op.rewriting ? nullptr : op.tried_before});
 }
 
 /// When whoever waits for the decision gives it up, and may have the write done elsewhere.
 timestamp batch_work::apply_until(const operation& op) const {
   auto in = [](std::chrono::microseconds x) { return static_cast<timestamp>(x.count()); };
-  auto own = st_.loop->context().wall_clock() + in(limits::call_deadline);
-  return st_.forwarded ? std::min(own, st_.sent + in(lead_deadline_of(op.write->kind))) : own;
+  auto own = st_.loop->context().now() + in(limits::call_deadline);
+  return st_.forwarded ? std::min(own, st_.sent + in(decide_within(op.write->kind))) : own;
+}
+
+/// The leader refused because by its clock it came too late, but somebody waits still: its clock
+/// was far ahead of this one's. Its answer has brought its time.
+bool batch_work::came_too_late(const operation& op, const failed_answer& why) const {
+  return why.reason == errc::timed_out && why.unchanged && !late(op) &&
+         op.round < limits::conditional_rounds_max;
 }
 
 void batch_work::on_lead_answer(operation& op, answer& x) {
@@ -70,15 +85,28 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
   // Under other lists somebody else may lead.
   if (why->reason == errc::not_owner)
     return fail(op, std::move(*why));
-  if (why->reason != errc::quorum_failed)
+  if (came_too_late(op, *why)) {
+    op.tried.pop_back();
+    ++op.round;
+    return start_write(op);
+  }
+  if (why->unchanged || why->reason != errc::quorum_failed)
     return try_next_leader(op, std::move(*why));
   fail(op, std::move(*why));
 }
 
 /// What certainly did not happen, or may happen twice, is done again by the next one.
 void batch_work::try_next_leader(operation& op, failed_answer why) {
-  if ((!why.unchanged && !repeatable(op.write->kind)) || late(op))
+  if (late(op))
     return fail(op, std::move(why));
+  if (!why.unchanged) {
+    auto in = [](std::chrono::microseconds x) { return static_cast<timestamp>(x.count()); };
+    auto& context = st_.loop->context();
+    auto above = context.now() + in(decide_within(op.write->kind));
+    if (!repeatable(op.write->kind) || above > context.wall_clock() + in(limits::clock_lead_max))
+      return fail(op, std::move(why));
+    op.above = above;
+  }
   op.refused = op.refused || (why.reason != errc::peer_down && why.reason != errc::timed_out);
   ++op.round;
   start_write(op);
@@ -94,7 +122,8 @@ void batch_work::on_applied(operation& op, answer& x) {
     if (why.reason == errc::not_owner)
       return fail(op, std::move(why));
     auto again =
-        why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op);
+        (why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op)) ||
+        (!st_.forwarded && came_too_late(op, why));
     if (!again)
       return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
     ++st_.loop->count.contended;
@@ -120,7 +149,7 @@ void batch_work::spread(operation& op) {
     if (nodes[i] == st_.view->self)
       settle(op, op.stores->on_stored(i));
     else if (st_.view->alive[nodes[i]])
-      ask(op, i, nodes[i], stage::store, store_call{op.decided});
+      ask(op, i, nodes[i], stage::store, store_call{op.decided, op.sole});
     else
       stand_in(op, i, true);
   }
@@ -143,6 +172,8 @@ void batch_work::on_store_answer(operation& op, const call_tag& tag, const answe
   if (auto why = std::get_if<failed_answer>(&x.what)) {
     if (why->reason == errc::peer_down)
       return stand_in(op, tag.place, why->unchanged);
+    if (why->reason == errc::contended)
+      return settle(op, op.stores->on_refused(tag.place));
     return settle(op, op.stores->on_failure(tag.place, *why));
   }
   auto stored = std::get_if<stored_answer>(&x.what);
@@ -165,7 +196,19 @@ void batch_work::settle(operation& op, write_core::verdict x) {
   if (x == write_core::verdict::done)
     reply(op, std::move(op.result));
   else if (x == write_core::verdict::failed)
-    fail(op, op.stores->failure());
+    decide_anew(op);
+}
+
+/// Two leaders decided at the same time, and the other one's decision reached the replicas first:
+/// decided once more, on top of that and as if this one had never been.
+void batch_work::decide_anew(operation& op) {
+  auto anew = op.stores->only_refused() && op.round < limits::conditional_rounds_max && !late(op);
+  if (!anew)
+    return fail(op, op.stores->failure());
+  ++st_.loop->count.contended;
+  op.void_version = latest(op.decided)->written;
+  ++op.round;
+  lead(op);
 }
 
 /// A replica has a version from another leader whose clock was ahead of this one's: an answer now

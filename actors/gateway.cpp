@@ -17,7 +17,7 @@ void answer_later(pointer self, const caf::strong_actor_ptr& to, answer x) {
     i = st.out.insert(st.out.end(), {to, {}});
   i->batch.answers.push_back(std::move(x));
   if (!std::exchange(st.flush_due, true))
-    self->send(self, flush_batch_atom::value);
+    flush_at_turn_end(self, *st.loop);
 }
 
 batch_header header_of(gateway_state& st) {
@@ -78,11 +78,11 @@ bool ours(const cluster_view& view, const call& x) {
   return named && view.agrees_with(x) && (for_stand_ins || view.owns(view.self, x.partition));
 }
 
-/// As far as the clocks of the two nodes agree. This node may have been stopped, or the network,
-/// with the call in a buffer.
+/// By the cluster's clock. This node may have been stopped, or the network, with the call in a
+/// buffer.
 bool too_late(node_context& context, const batch_header& header, const call& x) {
   auto wait = std::chrono::duration_cast<std::chrono::microseconds>(deadline_of(x)).count();
-  return context.wall_clock() > header.clock + static_cast<uint64_t>(wait);
+  return context.now() > header.clock + static_cast<uint64_t>(wait);
 }
 
 void on_calls(pointer self, call_batch& batch) {
@@ -117,8 +117,9 @@ void on_calls(pointer self, call_batch& batch) {
       }
       auto tag = st.next_tag++;
       st.forwarded.emplace(tag, gateway_state::forwarded_call{from, x.id});
+      context.observe(lead->above);
       to_lead.requests.push_back(
-          {tag, std::move(x.key), std::move(lead->what), std::move(lead->tried)});
+          {tag, std::move(x.key), std::move(lead->what), lead->above, std::move(lead->tried)});
     } else {
       for_vnodes.push_back(std::move(x));
     }

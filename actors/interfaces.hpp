@@ -39,7 +39,8 @@ struct request {
   blob key;
   /// nullopt: read.
   std::optional<mutation> write;
-  /// Null: it was not tried before.
+  /// See lead_call.
+  timestamp above = 0;
   attempt_ptr tried = {};
 };
 
@@ -69,15 +70,13 @@ struct call_list {
   std::vector<call> calls;
 };
 
-/// Answers from the place in the cluster that a replica_call was spawned for.
+/// What a peer's node, or the peer itself, says to calls of one sender.
 struct answer_list {
-  /// As the receiver knows the sender: a coordinator's index of its replica_call, a topology's of
-  /// its voter.
-  uint32_t source = 0;
   std::vector<answer> answers;
 };
 
-/// Calls for a vnode, and to whom its answers go: a peer on this node or on another one.
+/// Calls for a vnode, and to whom its answers go: a peer on this node or on another one, or a
+/// coordinator beside it.
 struct vnode_batch {
   std::vector<call> calls;
   caf::strong_actor_ptr reply_to;
@@ -171,10 +170,11 @@ struct reap_order {
   sync_times times;
 };
 
-/// `more`: go on at `next`.
+/// `more`: go on at `next`. `seen`: records that were looked at.
 struct reap_result {
   bool more = false;
   uint64_t next = 0;
+  uint64_t seen = 0;
   uint64_t reaped = 0;
 };
 
@@ -223,11 +223,13 @@ using stop_atom = caf::atom_constant<caf::atom("stop")>;
 using start_atom = caf::atom_constant<caf::atom("start")>;
 using service_atom = caf::atom_constant<caf::atom("service")>;
 using epoch_atom = caf::atom_constant<caf::atom("epoch")>;
+using late_atom = caf::atom_constant<caf::atom("late")>;
 using turn_atom = caf::atom_constant<caf::atom("turn")>;
 using suspect_atom = caf::atom_constant<caf::atom("suspect")>;
 using witness_atom = caf::atom_constant<caf::atom("witness")>;
 using behind_atom = caf::atom_constant<caf::atom("behind")>;
 using resync_atom = caf::atom_constant<caf::atom("resync")>;
+using forget_atom = caf::atom_constant<caf::atom("forget")>;
 using stats_atom = caf::atom_constant<caf::atom("stats")>;
 
 } // namespace kai
@@ -267,7 +269,7 @@ using gateway_actor = caf::typed_actor<
 /// Where answer_batch messages go: a peer, or what stands for it in a simulated network.
 using answer_batch_sink = caf::typed_actor<caf::reacts_to<answer_batch>>;
 
-/// Who asked a peer something: a replica_call, topology, admin.
+/// Who asked a peer something: a coordinator through a replica_call, topology, admin.
 using answer_sink = caf::typed_actor<caf::reacts_to<answer_list>>;
 
 /// Who gave a coordinator work: a connection, a gateway.
@@ -293,13 +295,16 @@ using vnode_actor = caf::typed_actor<
     caf::replies_to<hint_question>::with<hint_list>,
     // hints: these were taken by whom they were for
     caf::reacts_to<hint_list>,
+    // topology: drop all records of so many partitions, before the node is a member
+    caf::replies_to<forget_atom, uint32_t>::with<bool>,
     // node: write everything and end
     caf::replies_to<stop_atom>::with<bool>>;
 
 using vnode_list = std::vector<vnode_actor>;
 
 using peer_actor = caf::typed_actor<
-    // replica_calls, topology, admin; every call is answered with an answer_list to the sender
+    // replica_calls (in their coordinator's name), topology, admin; every call is answered with an
+    // answer_list to the sender
     caf::reacts_to<call_list>,
     // gateways and vnodes of the other node
     caf::reacts_to<answer_batch>,
@@ -313,20 +318,22 @@ using peer_actor = caf::typed_actor<
 using coordinator_actor = caf::typed_actor<
     // connection, gateway; answered with response_list messages to the sender
     caf::reacts_to<request_list>,
-    // replica_calls
+    // peers
     caf::reacts_to<answer_list>,
+    // this node's vnode, when that runs on the loop
+    caf::reacts_to<answer_batch>,
     // io_loop: the operation may go on, it is its key's turn
     caf::reacts_to<turn_atom, uint32_t>,
     // itself: the operation begins anew, for the lists of its partition changed
-    caf::reacts_to<tick_atom, uint32_t>>;
+    caf::reacts_to<tick_atom, uint32_t>,
+    // io_loop: the batch is under way for long
+    caf::reacts_to<late_atom>>;
 
 using replica_call_actor = caf::typed_actor<
-    // coordinator, with the first calls: what to call itself in answers, and the peer of its node
-    caf::reacts_to<start_atom, uint32_t, peer_actor, call_list>,
+    // coordinator, with the first calls: the peer of the node
+    caf::reacts_to<start_atom, peer_actor, call_list>,
     // coordinator
-    caf::reacts_to<call_list>,
-    // peer
-    caf::reacts_to<answer_list>>;
+    caf::reacts_to<call_list>>;
 
 /// Opens connections to other nodes, off the I/O loop.
 using dialer_actor = caf::typed_actor<

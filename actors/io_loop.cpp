@@ -10,7 +10,8 @@
 namespace kai {
 
 io_loop::io_loop(caf::actor_system& sys, context_ptr context)
-    : system_(sys), context_(std::move(context)) {}
+    : system_(sys), sockets_(dynamic_cast<socket_loop*>(loop_of(sys))),
+      context_(std::move(context)) {}
 
 std::optional<bool> io_loop::take_turn(uint64_t hash, const coordinator_actor& who,
                                        uint32_t operation) {
@@ -32,6 +33,19 @@ void io_loop::end_turn(uint64_t hash) {
   auto next = std::move(i->second.front());
   i->second.pop_front();
   caf::anon_send(next.who, turn_atom::value, next.operation);
+}
+
+void io_loop::watch(const coordinator_actor& who, coordinator_state* state) {
+  if (!ended_)
+    watched_.emplace_back(who, state);
+}
+
+void io_loop::tell_late(caf::actor_clock::time_point now) {
+  for (auto& [who, state] : watched_)
+    if (state->unanswered > 0 && !state->hedged && now - state->began > limits::hedge_after) {
+      state->hedged = true;
+      caf::anon_send(who, late_atom::value);
+    }
 }
 
 coordinator_actor io_loop::take_coordinator() {
@@ -73,6 +87,7 @@ void io_loop::end_pool() {
   for (auto& x : calls_)
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
   coordinators_.clear();
+  watched_.clear();
   idle_coordinators_.clear();
   calls_.clear();
   idle_calls_.clear();

@@ -11,9 +11,12 @@
 
 #include "actors/cluster_view.hpp"
 #include "actors/node_context.hpp"
+#include "actors/socket_loop.hpp"
 #include "protocol/memcache/credentials.hpp"
 
 namespace kai {
+
+struct coordinator_state;
 
 /// What happened on the request path since the start (or `stats reset`). Written on the loop's
 /// thread only.
@@ -51,6 +54,8 @@ struct counters {
   uint64_t failed_requests = 0;
   uint64_t calls = 0;
   uint64_t calls_failed = 0;
+  /// Records that were asked of another replica because the first was late.
+  uint64_t calls_hedged = 0;
   uint64_t calls_timed_out = 0;
   uint64_t calls_refused = 0;
   /// Nodes that fell silent for limits::suspect_after.
@@ -74,6 +79,8 @@ public:
   io_loop(caf::actor_system& sys, context_ptr context);
 
   caf::actor_system& system() { return system_; }
+  /// Null where there are no sockets, under CAF's test scheduler.
+  socket_loop* sockets() { return sockets_; }
   node_context& context() { return *context_; }
   const context_ptr& shared_context() const { return context_; }
 
@@ -92,6 +99,11 @@ public:
   /// Lets the next one in.
   void end_turn(uint64_t hash);
 
+  /// Tells coordinators that are at work for long; to be called now and then.
+  void tell_late(caf::actor_clock::time_point now);
+  /// By each coordinator, once.
+  void watch(const coordinator_actor& who, coordinator_state* state);
+
   coordinator_actor take_coordinator();
   void give_back(coordinator_actor x) {
     if (!ended_)
@@ -108,6 +120,7 @@ public:
 
 private:
   caf::actor_system& system_;
+  socket_loop* sockets_;
   struct waiter {
     coordinator_actor who;
     uint32_t operation;
@@ -118,6 +131,7 @@ private:
   /// Keys, by hash, that a conditional write is at; and who waits for it to end.
   std::unordered_map<uint64_t, std::deque<waiter>> turns_;
   std::vector<coordinator_actor> coordinators_;
+  std::vector<std::pair<coordinator_actor, coordinator_state*>> watched_;
   std::vector<coordinator_actor> idle_coordinators_;
   std::vector<replica_call_actor> calls_;
   std::vector<replica_call_actor> idle_calls_;
@@ -125,12 +139,21 @@ private:
 
 using io_loop_ptr = std::shared_ptr<io_loop>;
 
+/// Has `self` get a flush_batch_atom behind all that the turn at hand brings.
+template <class Self>
+void flush_at_turn_end(Self* self, io_loop& loop) {
+  if (auto* sockets = loop.sockets())
+    sockets->at_turn_end(caf::actor_cast<caf::strong_actor_ptr>(self));
+  else
+    self->send(self, flush_batch_atom::value);
+}
+
 /// Hands calls about this node's partitions to the vnodes that hold them. Their answers go to
-/// `reply_to`.
+/// `reply_to`; none come where the node has ended meanwhile.
 template <class Self>
 void send_to_vnodes(Self* self, const vnode_list& vnodes, std::vector<call> calls,
                     const caf::strong_actor_ptr& reply_to) {
-  if (calls.empty())
+  if (calls.empty() || vnodes.empty())
     return;
   if (vnodes.size() == 1) {
     self->send(vnodes[0], vnode_batch{std::move(calls), reply_to});

@@ -240,6 +240,9 @@ void node::stop() {
     self->send_exit(acceptor_, caf::exit_reason::kill);
     acceptor_ = nullptr;
   }
+  // Others may still wait for what it leads, or not know yet that it is out.
+  if (left())
+    std::this_thread::sleep_for(limits::out_after);
   if (cluster_port_ != 0)
     core_.system.middleman().unpublish(core_.gateway, cluster_port_);
   core_.close();

@@ -29,6 +29,8 @@ struct node_context {
   std::function<timestamp()> wall_clock;
   /// Start of the process, by the wall clock.
   timestamp started = 0;
+  /// When the data was last in use before this start, by the same; 0: it is new.
+  timestamp used_until = 0;
   hybrid_clock clock;
   logger log;
   /// The node was a member, and is none any more: it is to end.

@@ -146,7 +146,7 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   membership = system.spawn(kai::membership, loop, gateway, dialer);
   topology = system.spawn(topology_keeper, context,
                           directory_ ? files_in(directory_) : files_in_memory(environment.files),
-                          dialer, membership, random());
+                          vnodes, dialer, membership, random());
   std::function<void()> alive;
   if (directory_)
     alive = [files = files_in(directory_), context = context] { note_alive(files, *context); };
@@ -192,7 +192,7 @@ caf::error node_core::open_storage() {
     return directory.error();
   directory_ = std::make_shared<open_directory>();
   directory_->files = std::move(*directory);
-  if (auto err = forget_what_is_too_old())
+  if (auto err = read_last_use())
     return err;
   auto& identity = directory_->files->identity();
   context->id = identity.node;
@@ -202,29 +202,18 @@ caf::error node_core::open_storage() {
   return caf::none;
 }
 
-/// A node that was away for longer than the grace may have what the others deleted and forgot: it
-/// starts empty, and is refilled.
-caf::error node_core::forget_what_is_too_old() {
+caf::error node_core::read_last_use() {
   auto stored = directory_->files->read_file(alive_name);
   if (!stored)
     return stored.error();
   if (!*stored)
     return caf::none;
   byte_reader in{std::string_view{**stored}};
-  auto alive = in.u64();
+  context->used_until = in.u64();
   if (!in.done())
     return failure(errc::damaged,
                    "the directory's file " + std::string{alive_name} + " is damaged");
-  auto grace =
-      std::chrono::duration_cast<std::chrono::microseconds>(context->options.storage.grace);
-  auto now = context->wall_clock();
-  if (now < alive + static_cast<timestamp>(grace.count()))
-    return caf::none;
-  context->log.warning(
-      "the data is {} s old, which is more than storage.grace ({} s): it is removed, "
-      "and this node is refilled by the others",
-      (now - alive) / 1'000'000, grace.count() / 1'000'000);
-  return directory_->files->start_over(context->id);
+  return caf::none;
 }
 
 caf::error node_core::add_vnode(uint32_t index) {

@@ -102,7 +102,7 @@ public:
 private:
   caf::error open_storage();
   caf::error add_vnode(uint32_t index);
-  caf::error forget_what_is_too_old();
+  caf::error read_last_use();
   void end_actors();
   void await_vnodes();
 

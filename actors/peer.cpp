@@ -18,8 +18,10 @@ void settle(peer_state& st, uint32_t index, answer x) {
   auto& s = st.slots[index];
   auto& g = st.groups[s.group];
   x.id = s.tag;
-  if (g.ready.answers.empty())
+  if (g.ready.answers.empty()) {
     st.touched.push_back(s.group);
+    g.ready.answers.reserve(g.open);
+  }
   g.ready.answers.push_back(std::move(x));
   --g.open;
   st.open_bytes -= s.bytes;
@@ -73,6 +75,15 @@ void dial_later(pointer self) {
   st.backoff = std::min<caf::timespan>(st.backoff * 2, limits::reconnect_max);
 }
 
+/// A connection that stood for a while is made anew at once: a node that was stopped finds them all
+/// closed, and shall not stay alone. One that does not stand waits as one that can not be made.
+void dial_again(pointer self) {
+  if (now(self) - self->state.up_since >= limits::reconnect_max)
+    self->send(self, dial_atom::value);
+  else
+    dial_later(self);
+}
+
 hello own_hello(io_loop& loop) {
   auto& context = loop.context();
   hello x;
@@ -100,20 +111,44 @@ suspicion::time since_start(caf::actor_clock::time_point x) {
   return std::chrono::duration_cast<suspicion::time>(x.time_since_epoch());
 }
 
+/// Why the node that answered is not used; empty: it is.
+std::string objection(const peer_state& st, const hello& x) {
+  auto& view = st.loop->view;
+  auto known = view ? view->topo.cluster_id : 0;
+  if (x.protocol != protocol_version)
+    return fmt::format("it speaks version {} of the cluster protocol, this node version {}",
+                       x.protocol, protocol_version);
+  if (x.name != st.member_name || (known && x.cluster_id && x.cluster_id != known))
+    return fmt::format("it is {} of cluster {:x}, not of {:x}", x.name, x.cluster_id, known);
+  auto member = view ? view->topo.find(st.member_name) : nullptr;
+  if (member && member->id != x.id)
+    return "it has other data than the member of that name, and is not used until it is one";
+  return {};
+}
+
+/// The node is not used, and will be asked again. What somebody has to do something about is said
+/// loudly, once.
+void do_without(pointer self, const std::string& why, bool loudly) {
+  auto& st = self->state;
+  st.dialing = false;
+  auto& log = st.loop->context().log;
+  if (loudly && std::exchange(st.last_objection, why) != why)
+    log.warning("{} at {}: {}", st.member_name, st.address, why);
+  else
+    log.debug("{} at {}: {}", st.member_name, st.address, why);
+  dial_later(self);
+}
+
 void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
   auto& st = self->state;
   st.dialing = false;
   if (st.retired)
     return;
-  auto known = st.loop->view ? st.loop->view->topo.cluster_id : 0;
-  if (x.name != st.member_name || (known && x.cluster_id && x.cluster_id != known)) {
-    st.loop->context().log.warning("{} is {} of cluster {:x}, not {} of {:x}: not used", st.address,
-                                   x.name, x.cluster_id, st.member_name, known);
-    dial_later(self);
-    return;
-  }
+  if (auto why = objection(st, x); !why.empty())
+    return do_without(self, why, true);
   st.remote = remote;
   st.up = true;
+  st.up_since = now(self);
   st.backoff = limits::reconnect_min;
   st.doubts.on_connected(since_start(now(self)));
   self->monitor(remote);
@@ -128,16 +163,17 @@ void dial(pointer self) {
     return;
   st.dialing = true;
   auto failed = [self](const caf::error& err) {
-    self->state.dialing = false;
-    self->state.loop->context().log.debug("{} at {}: {}", self->state.member_name,
-                                          self->state.address, message_of(err));
-    dial_later(self);
+    do_without(self, message_of(err), err == errc::incompatible);
   };
   self->request(st.dialer, limits::dial_deadline, dial_atom::value, st.address)
       .then(
           [self, failed](const gateway_actor& remote) {
             auto words = own_hello(*self->state.loop);
-            self->request(remote, limits::hello_deadline, hello_atom::value, words)
+            // Where two nodes connect to each other at the same moment CAF may drop both
+            // connections, and the first hello: it is not waited for long.
+            auto patience =
+                std::min<caf::timespan>(limits::hello_deadline, 4 * self->state.backoff);
+            self->request(remote, patience, hello_atom::value, words)
                 .then([self, remote](const hello& x) { on_connected(self, remote, x); }, failed);
           },
           failed);
@@ -223,7 +259,7 @@ void take(pointer self, call_list& calls) {
     ++st.groups[group_index].open;
     ++st.open_calls;
     st.open_bytes += s.bytes;
-    if (!st.up) {
+    if (!st.up || st.retired) {
       settle_failure(st, index, errc::peer_down);
       continue;
     }
@@ -243,7 +279,7 @@ void take(pointer self, call_list& calls) {
     flush_to_own_node(self);
   } else if (!st.pending.empty() && !st.flush_due) {
     st.flush_due = true;
-    self->send(self, flush_batch_atom::value);
+    flush_at_turn_end(self, *st.loop);
   }
 }
 
@@ -283,11 +319,8 @@ void expire(peer_state& st, caf::actor_clock::time_point time) {
 }
 
 /// Requests that began under an older view may still call it. Each is refused at once.
-void retire(pointer self) {
-  auto& st = self->state;
-  st.retired = now(self);
-  lost(self, "replaced");
-}
+/// What is under way already ends as it would have: the node may be one that leaves.
+void retire(pointer self) { self->state.retired = now(self); }
 
 void tick(pointer self) {
   auto& st = self->state;
@@ -298,6 +331,8 @@ void tick(pointer self) {
   if (st.open_calls > 0)
     expire(st, time);
   deliver(self);
+  if (!st.dialer)
+    st.loop->tell_late(time);
   if (!st.dialer || !st.up)
     return;
   auto step = st.doubts.tick(since_start(time));
@@ -353,7 +388,7 @@ peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string membe
     auto& st = self->state;
     if (st.dialer && st.up && dm.source == st.remote.address()) {
       lost(self, "connection closed");
-      dial_later(self);
+      dial_again(self);
     }
   });
   self->delayed_send(self, limits::peer_tick, tick_atom::value);

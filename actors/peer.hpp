@@ -57,6 +57,9 @@ struct peer_state {
   std::optional<caf::actor_clock::time_point> retired;
   bool flush_due = false;
   caf::timespan backoff = limits::reconnect_min;
+  caf::actor_clock::time_point up_since;
+  /// Why the node was not used when it answered last.
+  std::string last_objection;
   suspicion doubts;
   caf::actor_clock::time_point last_probe;
 

@@ -6,8 +6,8 @@
 
 namespace kai {
 
-/// What one node has to do for one coordinator: passes calls to the node's peer and answers back,
-/// under the name by which the coordinator knows it.
+/// What one node has to do for one coordinator: passes calls to the node's peer, in the
+/// coordinator's name, so that answers need no hop over here.
 ///
 /// Spawned by io_loop when its free list is empty; runs on the loop; goes back to the free list
 /// when its coordinator ends; lives as long as the loop. Holds nothing that matters between two
@@ -17,7 +17,6 @@ struct replica_call_state {
   replica_call_state() = default;
   coordinator_actor coordinator;
   peer_actor peer;
-  uint32_t source = 0;
 };
 
 replica_call_actor::behavior_type

@@ -64,24 +64,30 @@ bool waits_for_source(sync_state& st, partition_id partition, member_index other
 void compare_with(pointer self, member_index other) {
   auto& st = self->state;
   auto name = st.view->topo.members[other].name;
-  partition_list shared;
+  round_plan plan;
+  plan.other = other;
   auto waiting = false;
   each_own_partition(*st.view, [&](partition_id partition, const auto& others) {
     if (std::find(others.begin(), others.end(), other) == others.end())
       return;
-    if (waits_for_source(st, partition, other))
+    if (waits_for_source(st, partition, other)) {
       waiting = true;
-    else
-      shared.push_back(partition);
+      return;
+    }
+    plan.partitions.push_back(partition);
+    if (st.behind.count(partition) || st.view->moves(partition))
+      plan.thorough.insert(partition);
   });
   auto& x = st.partners[name];
   x.due = now(self) + (waiting ? limits::sync_retry : limits::sync_interval);
-  if (shared.empty())
+  if (plan.partitions.empty())
     return;
   x.comparing = true;
   auto began = st.context->now();
-  auto lot = [self, name, began, view = st.view,
-              generation = x.generation](const partition_list& equal) {
+  auto young = static_cast<timestamp>(
+      std::chrono::duration_cast<std::chrono::microseconds>(limits::sync_young).count());
+  auto lot = [self, name, began, young, view = st.view, generation = x.generation,
+              thorough = plan.thorough](const partition_list& equal) {
     auto& st = self->state;
     auto found = st.partners.find(name);
     if (found == st.partners.end() || found->second.generation != generation)
@@ -90,7 +96,8 @@ void compare_with(pointer self, member_index other) {
     for (auto partition : equal) {
       if (view->topo.changed_at[partition] != st.view->topo.changed_at[partition])
         continue;
-      found->second.equal_at[partition] = found->second.ever_equal_at[partition] = began;
+      found->second.equal_at[partition] = found->second.ever_equal_at[partition] =
+          thorough.count(partition) ? began : began - young;
       filled = filled || st.view->is_newcomer(st.view->self, partition);
     }
     // The other sources were waiting for this one.
@@ -107,7 +114,7 @@ void compare_with(pointer self, member_index other) {
     if (x.generation == generation && !all_equal)
       x.due = std::min(x.due, now(self) + limits::sync_retry);
   };
-  start_round(self, other, std::move(shared), std::move(lot), std::move(done));
+  start_round(self, std::move(plan), std::move(lot), std::move(done));
 }
 
 void compare_due(pointer self) {
@@ -276,21 +283,25 @@ void reap_on(pointer self) {
     return;
   }
   st.reaping = true;
-  auto next = [self](bool more, uint64_t from) {
+  // Partitions are small, mostly: on with the next one while there is something left of the tick.
+  auto next = [self](bool more, uint64_t from, uint64_t seen) {
     auto& st = self->state;
     st.reaping = false;
     st.reap_from = more ? from : 0;
     if (!more)
       ++st.reap_partition;
+    st.reap_seen += seen;
+    if (st.reap_seen < limits::reaped_per_tick)
+      reap_on(self);
   };
   auto& vnode = st.vnodes[order.partition % st.vnodes.size()];
   self->request(vnode, limits::service_deadline, order)
       .then(
           [self, next](const reap_result& x) {
             self->state.counted.reaped += x.reaped;
-            next(x.more, x.next);
+            next(x.more, x.next, x.seen + 1);
           },
-          [next](const caf::error&) { next(false, 0); });
+          [next](const caf::error&) { next(false, 0, limits::reaped_per_tick); });
 }
 
 // --- all of it -----------------------------------------------------------------------------------
@@ -370,6 +381,7 @@ void on_tick(pointer self) {
   }
   compare_due(self);
   end_recovery(self);
+  st.reap_seen = 0;
   reap_on(self);
 }
 

@@ -36,7 +36,7 @@ struct sync_state {
     /// Raised when what was known is forgotten: a comparison from before tells nothing then.
     uint64_t generation = 0;
     time_point due;
-    /// Per partition, when the last comparison began that left both equal; 0: none since the
+    /// Per partition, up to when both are equal by the last comparison; 0: none since the
     /// partner came, or since somebody wants to know anew.
     std::vector<timestamp> equal_at;
     /// The same, but never forgotten: for what may go.
@@ -67,6 +67,8 @@ struct sync_state {
   bool reaping = false;
   partition_id reap_partition = 0;
   uint64_t reap_from = 0;
+  /// Records looked at since the last tick.
+  uint64_t reap_seen = 0;
   time_point next_sweep;
 
   sync_report counted;

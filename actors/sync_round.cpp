@@ -18,18 +18,19 @@ constexpr uint64_t no_root = UINT64_MAX;
 /// One comparison. Lives in the callbacks of the calls under way.
 class round : public std::enable_shared_from_this<round> {
 public:
-  round(sync_self self, member_index other, partition_list partitions,
-        std::function<void(const partition_list&)> lot, std::function<void(bool)> done)
-      : self_(self), view_(self->state.view), other_(other), partitions_(std::move(partitions)),
-        lot_(std::move(lot)), done_(std::move(done)) {}
+  round(sync_self self, round_plan plan, std::function<void(const partition_list&)> lot,
+        std::function<void(bool)> done)
+      : self_(self), view_(self->state.view), plan_(std::move(plan)), lot_(std::move(lot)),
+        done_(std::move(done)) {}
 
   void next_partitions() {
     std::erase_if(at_hand_, [this](partition_id x) { return failed_.count(x) != 0; });
     if (!at_hand_.empty())
       lot_(at_hand_);
     at_hand_.clear();
-    for (; next_ < partitions_.size() && at_hand_.size() < limits::sync_partitions_at_once; ++next_)
-      at_hand_.push_back(partitions_[next_]);
+    for (; next_ < plan_.partitions.size() && at_hand_.size() < limits::sync_partitions_at_once;
+         ++next_)
+      at_hand_.push_back(plan_.partitions[next_]);
     if (at_hand_.empty())
       return done_(failed_.empty());
     mine_.assign(at_hand_.size(), {});
@@ -78,7 +79,7 @@ private:
   void compare_roots() {
     std::vector<std::pair<member_index, call>> calls;
     for (size_t i = 0; i < at_hand_.size(); ++i)
-      calls.emplace_back(other_, call_for(at_hand_[i], tree_call{merkle_root(mine_[i])}));
+      calls.emplace_back(plan_.other, call_for(at_hand_[i], tree_call{merkle_root(mine_[i])}));
     ask(std::move(calls), &round::on_their_leaves, &round::next_leaves);
   }
 
@@ -102,7 +103,7 @@ private:
       auto [partition, leaf] = leaves_.front();
       compared_.push_back(partition);
       calls.emplace_back(view_->self, call_for(partition, leaf_call{leaf}));
-      calls.emplace_back(other_, call_for(partition, leaf_call{leaf}));
+      calls.emplace_back(plan_.other, call_for(partition, leaf_call{leaf}));
     }
     if (calls.empty())
       return next_partitions();
@@ -119,13 +120,19 @@ private:
 
   void compare_leaves() {
     auto& context = *self_->state.context;
-    sync_times times{context.now(), std::chrono::duration_cast<std::chrono::microseconds>(
-                                        context.options.storage.grace)};
+    sync_times times;
+    times.now = context.now();
+    times.grace =
+        std::chrono::duration_cast<std::chrono::microseconds>(context.options.storage.grace);
+    auto all = times;
+    all.young = std::chrono::microseconds{0};
     for (size_t i = 0; i < compared_.size(); ++i) {
       if (failed_.count(compared_[i]))
         continue;
-      times.all = view_->moves(compared_[i]);
-      for (auto& x : differing_keys(found_leaves_[2 * i], found_leaves_[2 * i + 1], times))
+      auto thorough = plan_.thorough.count(compared_[i]) != 0;
+      auto chosen = thorough ? all : times;
+      chosen.all = view_->moves(compared_[i]);
+      for (auto& x : differing_keys(found_leaves_[2 * i], found_leaves_[2 * i + 1], chosen))
         keys_.push_back({compared_[i], std::move(x), {}, {}});
     }
     next_keys();
@@ -141,7 +148,7 @@ private:
       auto& job = jobs_.back();
       for (auto own : {true, false})
         if (own ? job.what.mine : job.what.theirs) {
-          calls.emplace_back(own ? view_->self : other_,
+          calls.emplace_back(own ? view_->self : plan_.other,
                              call_for(job.partition, read_call{}, job.what.key));
           asked_.emplace_back(index, own);
         }
@@ -172,7 +179,7 @@ private:
       auto merged = merge(job.mine, job.theirs);
       for (auto own : {true, false})
         if (!merged.empty() && merged != (own ? job.mine : job.theirs)) {
-          calls.emplace_back(own ? view_->self : other_,
+          calls.emplace_back(own ? view_->self : plan_.other,
                              call_for(job.partition, store_call{merged}, job.what.key));
           asked_.emplace_back(i, own);
         }
@@ -192,8 +199,7 @@ private:
   sync_self self_;
   /// The peers of the round's begin: a member that comes back has a round of its own.
   view_ptr view_;
-  member_index other_;
-  partition_list partitions_;
+  round_plan plan_;
   std::function<void(const partition_list&)> lot_;
   std::function<void(bool)> done_;
   std::set<partition_id> failed_;
@@ -214,11 +220,11 @@ private:
 
 } // namespace
 
-void start_round(sync_self self, member_index other, partition_list partitions,
+void start_round(sync_self self, round_plan plan,
                  std::function<void(const partition_list& equal)> lot,
                  std::function<void(bool all_equal)> done) {
   ++self->state.counted.rounds;
-  std::make_shared<round>(self, other, std::move(partitions), std::move(lot), std::move(done))
+  std::make_shared<round>(self, std::move(plan), std::move(lot), std::move(done))
       ->next_partitions();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "actors/topology_age.hpp"
 #include "actors/topology_vote.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/topology_rules.hpp"
@@ -125,10 +126,19 @@ caf::result<bool> start(pointer self) {
       return failure(errc::bad_configuration,
                      "storage.directory: the data there is no longer a member's; empty the "
                      "directory to join as a new node");
-    st.context->use(st.current);
-    self->send(st.membership, st.current);
-    update_own_address(self);
-    return true;
+    auto started = self->make_response_promise<bool>();
+    settle_age(self, [self, started](caf::error err) mutable {
+      if (err) {
+        started.deliver(std::move(err));
+        return;
+      }
+      auto& st = self->state;
+      st.context->use(st.current);
+      self->send(st.membership, st.current);
+      update_own_address(self);
+      started.deliver(true);
+    });
+    return started;
   }
   auto promise = self->make_response_promise<bool>();
   st.starting.push_back(promise);
@@ -324,6 +334,25 @@ caf::result<bool> flush_all(pointer self, int64_t delay) {
   return promise;
 }
 
+/// Who proposed what this node accepted may be gone, and nobody know that it is decided: then this
+/// one sees it through. The change of its own is nothing, and is refused once that has happened.
+void finish_vote(pointer self) {
+  auto& st = self->state;
+  if (!st.vote.accepted || st.proposal || !st.queue.empty())
+    return;
+  if (self->home_system().clock().now() - st.accepted_at < limits::vote_patience) {
+    self->delayed_send(self, caf::timespan{limits::vote_patience}, tick_atom::value);
+    return;
+  }
+  auto apply = [epoch = st.current.epoch](const topology& now) -> caf::expected<topology> {
+    auto next = now;
+    ++next.epoch;
+    return now.epoch == epoch ? caf::expected<topology>{next}
+                              : failure(errc::refused, "the vote has come to its end");
+  };
+  propose(self, {"an epoch whose vote did not end", apply, [](const caf::expected<topology>&) {}});
+}
+
 void on_newer_epoch(pointer self, uint64_t epoch) {
   auto& st = self->state;
   if (epoch <= st.current.epoch || st.fetching)
@@ -339,11 +368,13 @@ void on_newer_epoch(pointer self, uint64_t epoch) {
 } // namespace
 
 topology_actor::behavior_type topology_keeper(pointer self, context_ptr context,
-                                              durable_files files, dialer_actor dialer,
-                                              membership_actor membership, uint64_t seed) {
+                                              durable_files files, std::vector<vnode_actor> vnodes,
+                                              dialer_actor dialer, membership_actor membership,
+                                              uint64_t seed) {
   auto& st = self->state;
   st.context = std::move(context);
   st.files = std::move(files);
+  st.vnodes = std::move(vnodes);
   st.dialer = std::move(dialer);
   st.membership = std::move(membership);
   st.random.seed(seed);
@@ -362,7 +393,10 @@ topology_actor::behavior_type topology_keeper(pointer self, context_ptr context,
       [self](tick_atom) {
         self->state.retry_due = false;
         finish_flushes(self);
+        finish_vote(self);
         join_through_seeds(self);
+        if (auto again = std::exchange(self->state.age_retry, nullptr))
+          again();
         next_proposal(self);
       },
   };

@@ -47,6 +47,7 @@ struct topology_state {
 
   context_ptr context;
   durable_files files;
+  std::vector<vnode_actor> vnodes;
   dialer_actor dialer;
   membership_actor membership;
   std::mt19937_64 random;
@@ -61,7 +62,12 @@ struct topology_state {
   size_t next_seed = 0;
   std::string last_join_error;
 
+  /// Asks anew whether the data is too old.
+  std::function<void()> age_retry;
+
   // --- proposing
+  /// When this node last accepted a proposal.
+  caf::actor_clock::time_point accepted_at;
   std::deque<topology_change> queue;
   /// Those of `queue` that the proposal under way contains.
   std::vector<topology_change> proposed;
@@ -85,7 +91,7 @@ struct topology_state {
 
 topology_actor::behavior_type topology_keeper(topology_actor::stateful_pointer<topology_state> self,
                                               context_ptr context, durable_files files,
-                                              dialer_actor dialer, membership_actor membership,
-                                              uint64_t seed);
+                                              std::vector<vnode_actor> vnodes, dialer_actor dialer,
+                                              membership_actor membership, uint64_t seed);
 
 } // namespace kai

@@ -245,6 +245,10 @@ caf::result<std::string> answer_member(topology_self self, const topology_reques
         std::swap(st.vote, mine);
         return err;
       }
+      if (x.what == kind::accept) {
+        st.accepted_at = self->home_system().clock().now();
+        self->delayed_send(self, caf::timespan{limits::vote_patience}, tick_atom::value);
+      }
     }
     reply.vote = answer;
     break;

@@ -1,7 +1,9 @@
 #include "actors/vnode.hpp"
 
+#include <algorithm>
+
+#include "actors/vnode_upkeep.hpp"
 #include "protocol/limits.hpp"
-#include "protocol/sync_rules.hpp"
 
 namespace kai {
 
@@ -47,6 +49,9 @@ private:
     if (!found)
       return failed(found.error());
     auto merged = merge(*found, what.value, &st_.siblings_dropped);
+    if (what.sole && merged.versions.size() > 1 && !what.value.versions.empty() &&
+        holds(merged, what.value.versions[0].written))
+      return failed_answer{errc::contended, true, "another leader has written the key meanwhile"};
     stored_answer result{shadowed_by(merged, what.value)};
     if (merged != *found)
       put(x, std::move(merged), *found);
@@ -54,8 +59,6 @@ private:
   }
 
   answer_body carry_out(const call& x, apply_call& what) {
-    if (what.until != 0 && st_.context->wall_clock() > what.until)
-      return failed_answer{errc::timed_out, true, "the write came too late"};
     auto found = what.stand_in ? record{} : find_or_lost(x);
     if (!found)
       return failed(found.error());
@@ -67,9 +70,17 @@ private:
     }
     if (what.tried && counts(current, what.tried->written))
       return happened(x, what, std::move(current), *found);
+    if (what.void_version.node != 0) {
+      std::erase_if(current.versions, [&](auto& v) { return v.written == what.void_version; });
+      if (current.versions.empty())
+        return failed_answer{errc::contended, false,
+                             "another leader has written the key meanwhile"};
+    }
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
     // is what the decision goes by.
     auto stamp = st_.context->issue();
+    if (what.until != 0 && stamp > what.until)
+      return failed_answer{errc::timed_out, true, "the write came too late"};
     auto& options = st_.context->options;
     circumstances around{st_.context->wall_clock(), st_.context->flushed_at(stamp),
                          options.memcache.max_item_size};
@@ -77,6 +88,10 @@ private:
         what.conditional ? decide(what.what, current, around) : decide_blindly(what.what);
     applied_answer result;
     result.result = std::move(decided.answer);
+    if (!decided.next && what.void_version.node != 0) {
+      result.value = current;
+      put(x, std::move(current), *found);
+    }
     if (!decided.next)
       return result;
     if (auto err = allow(stamp))
@@ -112,6 +127,11 @@ private:
     if (!what.stand_in && current != found)
       put(x, std::move(current), found);
     return result;
+  }
+
+  static bool holds(const record& x, const dot& written) {
+    return std::any_of(x.versions.begin(), x.versions.end(),
+                       [&](auto& v) { return v.written == written; });
   }
 
   answer_body carry_out(const call& x, hint_call& what) {
@@ -185,10 +205,12 @@ private:
   }
 
   caf::expected<record> find(const call& x) {
-    auto i = st_.writes.find(x.key);
-    if (i != st_.writes.end()) {
-      depends_ = true;
-      return i->second.value;
+    if (!st_.writes.empty()) {
+      auto i = st_.writes.find(x.key);
+      if (i != st_.writes.end()) {
+        depends_ = true;
+        return i->second.value;
+      }
     }
     auto found = st_.storage->read(x.partition, area::data, x.key.view());
     if (!found)
@@ -248,37 +270,6 @@ void note_losses(vnode_state& st) {
     st.trees.forget(x);
 }
 
-/// Looks at some records of a partition and drops those that may go.
-caf::result<reap_result> reap(vnode_state& st, const reap_order& x) {
-  write_batch batch;
-  std::vector<std::pair<blob, uint64_t>> gone;
-  reap_result result;
-  size_t seen = 0;
-  auto flushed = st.context->flushed();
-  auto look = [&](uint64_t hash, const blob& key, record&& value) {
-    if (seen++ >= limits::reaped_per_tick && hash != result.next) {
-      result.more = true;
-      result.next = hash;
-      return false;
-    }
-    result.next = hash;
-    if (reapable(over_since(value, flushed), x.in_sync, x.times)) {
-      gone.emplace_back(key, digest_of(key.view(), value));
-      batch.remove(x.partition, area::data, key, footprint_of(key.view(), value));
-    }
-    return true;
-  };
-  if (auto err = st.storage->scan(x.partition, area::data, x.from, look))
-    return err;
-  if (!batch.empty())
-    if (auto err = st.storage->write(batch))
-      return err;
-  for (auto& [key, digest] : gone)
-    st.trees.change(x.partition, key.view(), digest, 0);
-  result.reaped = gone.size();
-  return result;
-}
-
 caf::result<partition_list> behind_partitions(const vnode_state& st) {
   if (st.behind.empty())
     return failure(errc::not_a_member, "the vnode does not know the partitions yet");
@@ -289,8 +280,29 @@ caf::result<partition_list> behind_partitions(const vnode_state& st) {
   return result;
 }
 
+/// While a handler is at work. Between two of them no more than a tick passes, unless the whole
+/// process was stopped: others may have written meanwhile, so what is here proves nothing. The sync
+/// actor finds that out too, but a read that waited in the socket would be answered before.
+class at_work {
+public:
+  explicit at_work(pointer self) : self_(self) {
+    auto& st = self_->state;
+    if (now() - st.idle_since > limits::probe_timeout && !st.evicts())
+      st.behind.assign(st.behind.size(), true);
+  }
+  at_work(const at_work&) = delete;
+  at_work& operator=(const at_work&) = delete;
+  ~at_work() { self_->state.idle_since = now(); }
+
+private:
+  caf::actor_clock::time_point now() const { return self_->home_system().clock().now(); }
+
+  pointer self_;
+};
+
 /// Carries out everything that waits, with one write of the engine.
 void run_all(pointer self) {
+  at_work here{self};
   auto& st = self->state;
   st.flush_due = false;
   auto all = std::exchange(st.waiting, {});
@@ -358,6 +370,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
   hint_limits for_hints;
   for_hints.age = limits::hint_age(st.context->options.storage.grace);
   st.hints.use(for_hints);
+  st.idle_since = self->home_system().clock().now();
   self->delayed_send(self, limits::flush_interval, tick_atom::value);
   return {
       [self](vnode_batch& batch) {
@@ -379,6 +392,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
       },
       [self](flush_batch_atom) { run_all(self); },
       [self](tick_atom) {
+        at_work here{self};
         self->delayed_send(self, limits::flush_interval, tick_atom::value);
         auto& storage = *self->state.storage;
         if (auto err = storage.flush())
@@ -395,8 +409,12 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
           if (x < st.behind.size() && !st.evicts())
             st.behind[x] = behind;
       },
-      [self](const reap_order& x) { return reap(self->state, x); },
+      [self](const reap_order& x) {
+        at_work here{self};
+        return reap(self->state, x);
+      },
       [self](const hint_question& x) {
+        at_work here{self};
         auto& st = self->state;
         auto found = st.hints.find_some(*st.storage, x, st.context->wall_clock());
         // What was too old.
@@ -405,11 +423,16 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         return found;
       },
       [self](hint_list& taken) {
+        at_work here{self};
         auto& st = self->state;
         for (auto& x : taken.hints)
           st.hints.drop_taken(*st.storage, x);
         if (st.hints.changed())
           flush_later(self);
+      },
+      [self](forget_atom, uint32_t partitions) {
+        at_work here{self};
+        return forget_all(self->state, partitions);
       },
       [self](stop_atom) {
         run_all(self);

@@ -63,6 +63,8 @@ struct vnode_state {
   partition_trees trees;
   /// Partitions whose replicas elsewhere may have more: what is not here proves nothing.
   std::vector<bool> behind;
+  /// When the last handler ended.
+  caf::actor_clock::time_point idle_since;
   /// Dots are issued below this, which is on disk. Unlimited over a memory engine, whose node id is
   /// new every time.
   timestamp clock_bound = 0;

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build libcaf-dev libleveldb-dev libboost-dev libxxhash-dev libspdlog-dev
-       nlohmann-json3-dev catch2 python3 netcat-openbsd)
+       nlohmann-json3-dev libgoogle-perftools-dev catch2 python3 netcat-openbsd)
 # memcached is what the tests compare with.
 test=(memcached libmemcached-tools iproute2)
 

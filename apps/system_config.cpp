@@ -6,6 +6,7 @@
 #include <caf/io/middleman.hpp>
 
 #include "actors/node_core.hpp"
+#include "actors/socket_loop.hpp"
 #include "protocol/errc.hpp"
 
 namespace kai {
@@ -39,7 +40,7 @@ caf::error check_caf_value(const std::string& name, const caf::config_value& val
 } // namespace
 
 system_config::system_config(const caf_settings& changes) {
-  load<caf::io::middleman>();
+  load<caf::io::middleman, socket_loop>();
   add_messages(*this);
   add_error_category(caf::atom("kai"), [](uint8_t code, caf::atom_value, const caf::message& text) {
     return text.match_elements<std::string>() ? text.get_as<std::string>(0)

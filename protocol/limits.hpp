@@ -85,6 +85,12 @@ inline constexpr size_t batch_bytes_max = 1024 * 1024;
 /// Bytes of one message between nodes: one value of the largest item size and its record.
 inline constexpr size_t message_bytes_max = 256 * 1024 * 1024;
 
+/// Bytes of one read from a node's connection, into a buffer that all of them share.
+inline constexpr size_t node_read_bytes = 64 * 1024;
+
+/// Bytes that a connection keeps for sending when all is sent.
+inline constexpr size_t send_buffer_kept_max = 256 * 1024;
+
 /// Concurrent versions of one key; the oldest go above.
 inline constexpr size_t siblings_max = 32;
 
@@ -153,6 +159,19 @@ inline constexpr std::chrono::milliseconds attempts_until{200};
 /// The wait before an operation begins anew because nodes did not agree yet on who holds its
 /// partition.
 inline constexpr std::chrono::milliseconds begin_anew_pause{5};
+
+/// A write that may run twice is decided by its leader so soon after it was sent, or not at all.
+/// When another leader is asked, the hybrid clock goes ahead by as much, so that the second dot
+/// lies above the first; but not further ahead of the wall clock than `clock_lead_max`. With
+/// connections that break all the time it would run away, and of two sides of a cluster that do not
+/// hear of each other the one whose clock is ahead wins.
+inline constexpr std::chrono::milliseconds repeatable_decide_within{300};
+inline constexpr std::chrono::milliseconds clock_lead_max{1000};
+
+/// A read whose record has not come after so long asks another replica for it; extra calls of this
+/// kind are at most one in `hedged_one_in`.
+inline constexpr std::chrono::milliseconds hedge_after{50};
+inline constexpr uint64_t hedged_one_in = 20;
 
 /// A question to another node's topology or admin actor.
 inline constexpr std::chrono::milliseconds service_deadline{1500};
@@ -227,6 +246,13 @@ inline constexpr std::chrono::seconds alive_interval{10};
 inline constexpr std::chrono::milliseconds dial_deadline{3000};
 inline constexpr std::chrono::milliseconds hello_deadline{1000};
 inline constexpr std::chrono::milliseconds probe_connect{300};
+
+/// How long after it accepted a proposal a member waits to hear that it was decided, before it sees
+/// the vote through by itself.
+inline constexpr std::chrono::milliseconds vote_patience{1500};
+
+/// How long a node that is out goes on answering those who do not know yet.
+inline constexpr std::chrono::milliseconds out_after{1000};
 
 /// Epochs that a topology that no vote decided is ahead of the last one: more than members that
 /// were given up can have decided without it.

@@ -58,9 +58,13 @@ void encode(byte_writer& out, const call& x) {
   std::visit(
       overload{
           [&](const read_call& y) { out.u8(y.digest_only); },
-          [&](const store_call& y) { encode(out, y.value); },
+          [&](const store_call& y) {
+            encode(out, y.value);
+            out.u8(y.sole);
+          },
           [&](const lead_call& y) {
             encode(out, y.what);
+            out.u64(y.above);
             encode(out, y.tried);
           },
           [](const apply_call&) { CAF_CRITICAL("an apply_call on its way to another node"); },
@@ -87,9 +91,17 @@ call decode_call(byte_reader& in) {
   x.key = in.read_blob();
   switch (in.u8()) {
   case 0: x.what = read_call{in.u8() != 0}; break;
-  case 1: x.what = store_call{decode_record(in)}; break;
+  case 1: {
+    store_call y;
+    y.value = decode_record(in);
+    y.sole = in.u8() != 0;
+    x.what = std::move(y);
+    break;
+  }
   case 2: {
-    lead_call y{decode_mutation(in)};
+    lead_call y;
+    y.what = decode_mutation(in);
+    y.above = in.u64();
     y.tried = decode_attempt(in);
     x.what = std::move(y);
     break;
@@ -269,6 +281,10 @@ std::chrono::milliseconds lead_deadline_of(mutation_kind kind) {
   return conditional(kind) ? limits::lead_deadline : limits::blind_lead_deadline;
 }
 
+std::chrono::milliseconds decide_within(mutation_kind kind) {
+  return repeatable(kind) ? limits::repeatable_decide_within : lead_deadline_of(kind);
+}
+
 std::chrono::milliseconds deadline_of(const call& x) {
   if (auto lead = std::get_if<lead_call>(&x.what))
     return lead_deadline_of(lead->what.kind);
@@ -282,7 +298,7 @@ size_t size_of(const call& x) {
       std::visit(overload{
                      [](const read_call&) { return size_t{0}; },
                      [](const store_call& y) { return size_of(y.value); },
-                     [](const lead_call& y) { return y.what.value.size() + 40; },
+                     [](const lead_call& y) { return y.what.value.size() + 48; },
                      [](const apply_call& y) { return y.what.value.size() + 40 + size_of(y.base); },
                      [](const service_call& y) { return y.service.size() + y.request.size(); },
                      [](const hint_call& y) { return y.target.size() + size_of(y.value); },

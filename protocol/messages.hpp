@@ -25,6 +25,9 @@ struct read_call {
 /// Merge `value` into what is there.
 struct store_call {
   record value;
+  /// Refused with errc::contended where a version stands beside it afterwards: the leader decided
+  /// without knowing that one, and would take back what another leader has acknowledged.
+  bool sole = false;
 };
 
 /// A write that a leader decided and could not place at W replicas because the lists of its
@@ -38,6 +41,10 @@ using attempt_ptr = std::shared_ptr<const attempt>;
 /// Lead this write: sent to the key's leader by the coordinator a client is connected to.
 struct lead_call {
   mutation what;
+  /// Not 0: another leader was asked before and may still carry the write out, with a dot up to
+  /// this clock. The new dot has to lie above, or the client's next write might not win over the
+  /// old one; and what was there before can not be told any more, so the write is a blind one.
+  timestamp above = 0;
   /// Null: it was not tried before.
   attempt_ptr tried = {};
 };
@@ -52,9 +59,12 @@ struct apply_call {
   /// The node is no replica of the key: it makes the version, with nothing to cover, and stores
   /// nothing. What it then keeps are hints like every stand-in's.
   bool stand_in = false;
-  /// Refused when the node's wall clock is past it: by then the write may have been done elsewhere,
-  /// and newer ones may have followed, above which a dot made now would lie. 0: any time.
+  /// Refused when the dot would lie above: by then the write may have been done elsewhere, and
+  /// newer ones may have followed. 0: any time.
   timestamp until = 0;
+  /// The version with this dot counts as never written: an earlier decision that the other replicas
+  /// refused.
+  dot void_version = {};
   /// Where the record includes this attempt the write has happened, unless others wrote at the same
   /// time and it would win over them. Else it is decided anew, above the attempt, so that what may
   /// be left of it somewhere is replaced.
@@ -112,6 +122,9 @@ std::chrono::milliseconds deadline_of(const call& x);
 
 /// The same for the lead_call of such a write.
 std::chrono::milliseconds lead_deadline_of(mutation_kind kind);
+
+/// How long after it was sent a leader may still decide such a write.
+std::chrono::milliseconds decide_within(mutation_kind kind);
 
 /// Answers to read_call. `caught_up` false: the node is no replica of the key, or is recovering;
 /// what it has is to be merged, but does not count towards R.

@@ -17,7 +17,7 @@ read_core::read_core(const quorum_rule& rule, size_t record_place)
   places_[record_place].fetching = true;
 }
 
-read_core::todo read_core::on_record(size_t place, std::string_view key, const record_answer& x) {
+read_core::todo read_core::on_record(size_t place, std::string_view key, record_answer x) {
   auto& p = places_[place];
   p.answered = true;
   p.fetching = false;
@@ -26,7 +26,7 @@ read_core::todo read_core::on_record(size_t place, std::string_view key, const r
   p.holds = digest_of(key, x.value);
   if (!has_record_) {
     has_record_ = true;
-    merged_ = x.value;
+    merged_ = std::move(x.value);
     merged_digest_ = p.holds;
   } else if (p.holds != merged_digest_) {
     merged_ = merge(merged_, x.value);
@@ -55,6 +55,14 @@ read_core::todo read_core::on_failure(size_t place, const failed_answer& x) {
   p.fetching = p.storing = false;
   if (x.reason != errc::peer_down && x.reason != errc::timed_out)
     reason_ = x.reason;
+  return next();
+}
+
+read_core::todo read_core::on_late() {
+  if (has_record_)
+    return {};
+  for (auto& p : places_)
+    p.late = p.fetching;
   return next();
 }
 
@@ -99,7 +107,7 @@ size_t read_core::outstanding() const {
 /// digests probably equal its.
 uint32_t read_core::places_to_fetch() {
   auto any_record_coming =
-      std::any_of(places_.begin(), places_.end(), [](auto& p) { return p.fetching; });
+      std::any_of(places_.begin(), places_.end(), [](auto& p) { return p.fetching && !p.late; });
   uint32_t result = 0;
   for (size_t i = 0; i < places_.size(); ++i) {
     auto& p = places_[i];
@@ -196,6 +204,20 @@ write_core::verdict write_core::on_failure(size_t place, const failed_answer& x)
   return next();
 }
 
+write_core::verdict write_core::on_refused(size_t place) {
+  places_[place] = place_state::refused;
+  reason_ = errc::contended;
+  return next();
+}
+
+bool write_core::only_refused() const {
+  auto number = [this](place_state s) { return std::count(places_.begin(), places_.end(), s); };
+  return failures_unchanged_ && number(place_state::refused) > 0 &&
+         number(place_state::stored) == 1 &&
+         number(place_state::stored) + number(place_state::refused) + number(place_state::failed) ==
+             static_cast<std::ptrdiff_t>(places_.size());
+}
+
 /// How far the list of those places that `in` says is.
 template <class In>
 write_core::verdict write_core::verdict_of(size_t needed, In in) const {
@@ -206,11 +228,12 @@ write_core::verdict write_core::verdict_of(size_t needed, In in) const {
     return result;
   };
   auto stored = number(place_state::stored);
-  auto alive = stored + number(place_state::waiting);
+  auto open = stored + number(place_state::waiting);
+  auto alive = open + number(place_state::refused);
   auto hints = alive < needed;
   auto counted = stored + (hints ? number(place_state::hinted) : 0);
   auto possible =
-      alive + (hints ? number(place_state::hinted) + number(place_state::waiting_for_stand_in) : 0);
+      open + (hints ? number(place_state::hinted) + number(place_state::waiting_for_stand_in) : 0);
   return counted >= needed ? verdict::done : possible < needed ? verdict::failed : verdict::wait;
 }
 

@@ -61,12 +61,14 @@ public:
   /// `record_place`, one in force, is asked for the record, the others for digests.
   read_core(const quorum_rule& rule, size_t record_place);
 
-  todo on_record(size_t place, std::string_view key, const record_answer& x);
+  todo on_record(size_t place, std::string_view key, record_answer x);
   todo on_digest(size_t place, const digest_answer& x);
   /// The merged record is stored there.
   todo on_stored(size_t place);
   /// A read, fetch or store came to nothing.
   todo on_failure(size_t place, const failed_answer& x);
+  /// The record takes long to come: another place is asked for it.
+  todo on_late();
 
   const record& result() const { return merged_; }
   record take_result() { return std::move(merged_); }
@@ -86,6 +88,8 @@ private:
     /// `holds` is part of `merged_`.
     bool included = false;
     bool fetching = false;
+    /// The record that was asked for takes long.
+    bool late = false;
     bool storing = false;
     bool failed = false;
   };
@@ -137,13 +141,24 @@ public:
   verdict on_replica_down(size_t place, bool stand_in, bool unchanged = true);
   /// Neither the replica nor a stand-in took it.
   verdict on_failure(size_t place, const failed_answer& x);
+  /// The replica has a version that the leader did not know (store_call::sole).
+  verdict on_refused(size_t place);
+  /// After `failed`: the replicas refused it, and only its leader has it.
+  bool only_refused() const;
 
   /// `unchanged` only when no place has it or may still take it.
   failed_answer failure() const;
   bool finished() const;
 
 private:
-  enum class place_state : uint8_t { waiting, stored, waiting_for_stand_in, hinted, failed };
+  enum class place_state : uint8_t {
+    waiting,
+    stored,
+    waiting_for_stand_in,
+    hinted,
+    refused,
+    failed
+  };
   verdict next();
   template <class In>
   verdict verdict_of(size_t needed, In in) const;

@@ -15,6 +15,12 @@ std::optional<member_index> choose_leader(std::span<const member_index> preferen
   return std::nullopt;
 }
 
+bool enough_alive(const std::vector<bool>& alive, size_t write_quorum) {
+  for (auto i = alive.begin(); i != alive.end() && write_quorum > 0; ++i)
+    write_quorum -= *i;
+  return write_quorum == 0;
+}
+
 std::optional<member_index> stand_ins::next(std::span<const member_index> preference,
                                             size_t replicas, const std::vector<bool>& alive) {
   while (replicas + passed_ < preference.size())

@@ -19,6 +19,10 @@ std::optional<member_index> choose_leader(std::span<const member_index> preferen
                                           const std::vector<bool>& alive,
                                           const per_place<member_index>& tried);
 
+/// Whether W nodes can be reached at all. Who leads a write where they can not, as one that was
+/// stopped and has no connection yet, leaves it to others before anything has happened.
+bool enough_alive(const std::vector<bool>& alive, size_t write_quorum);
+
 /// The members that stand in for the replicas of one write that are down: the live fallbacks in
 /// their order, each once, for a write needs W different nodes.
 class stand_ins {

@@ -4,8 +4,6 @@
 #include <map>
 #include <string_view>
 
-#include "protocol/limits.hpp"
-
 namespace kai {
 
 namespace {
@@ -24,7 +22,7 @@ bool past_grace(timestamp over_since, const sync_times& times) {
 bool counts(const entry* mine, const entry* theirs, const sync_times& times) {
   if (times.all)
     return true;
-  auto young = before(times.now, limits::sync_young);
+  auto young = before(times.now, times.young);
   auto over = true;
   for (auto x : {mine, theirs}) {
     if (x && x->newest > young)

@@ -274,7 +274,9 @@ record decode_record(byte_reader& in) {
       in.fail();
   if (x.seen.empty() != x.versions.empty())
     in.fail();
-  return in.ok() ? x : record{};
+  if (!in.ok())
+    return {};
+  return x;
 }
 
 std::string to_string(const dot& x) {

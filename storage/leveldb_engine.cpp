@@ -66,7 +66,8 @@ void leveldb_engine::load_counts() {
   std::string bytes;
   auto key = leveldb_keys::counts_key();
   if (database_->Get(checked_read(), key, &bytes).ok()) {
-    auto loaded = record_counts::decoded(bytes);
+    // Of a log that lost records in its middle the counts at its end know nothing.
+    auto loaded = started_ == start_state::lossy ? std::nullopt : record_counts::decoded(bytes);
     loaded ? void(counts_ = *loaded) : counts_.restart();
     // Durable before the first change: a crash must not find counts from before it.
     leveldb::WriteBatch forget;

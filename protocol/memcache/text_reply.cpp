@@ -57,6 +57,11 @@ void append_value(output& out, std::string_view key, const version& x, uint64_t 
     end = put_number(end, cas);
   *end++ = '\r';
   *end++ = '\n';
+  // One growth, by doubling, in place of one per part.
+  constexpr size_t words = std::string_view{"VALUE \r\n"}.size() + sizeof numbers;
+  auto size = out.size() + words + key.size() + x.value.size();
+  if (size > out.capacity())
+    out.reserve(std::max(size, 2 * out.capacity()));
   append(out, "VALUE ");
   append(out, key);
   out.insert(out.end(), numbers, end);

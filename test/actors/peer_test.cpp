@@ -44,7 +44,7 @@ struct peer_world : virtual_time {
           [this](hello_atom, const hello& x) {
             REQUIRE(x.name == "here");
             hello mine;
-            mine.protocol = protocol_version;
+            mine.protocol = protocol_in_hello;
             mine.name = name_in_hello;
             return mine;
           },
@@ -95,6 +95,7 @@ struct peer_world : virtual_time {
   bool reachable = true;
   bool alive = true;
   std::string name_in_hello = "there";
+  uint32_t protocol_in_hello = protocol_version;
   std::vector<timestamp> dials;
   std::vector<bool> statuses;
   int questions = 0;
@@ -216,6 +217,24 @@ TEST_CASE("when the connection breaks every open call fails and membership hears
   CHECK(w.batches.size() == 2);
 }
 
+TEST_CASE("a connection that stood for a while is made anew at once, one that did not is not") {
+  peer_world w;
+  w.advance(2s);
+  auto tried = w.dials.size();
+  w.reachable = false;
+  caf::anon_send_exit(w.gateway, caf::exit_reason::kill);
+  w.run();
+  CHECK(w.dials.size() == tried + 1);
+  w.reachable = true;
+  w.gateway = w.make_gateway();
+  w.advance(60ms);
+  CHECK(w.statuses == std::vector<bool>{true, false, true});
+  tried = w.dials.size();
+  caf::anon_send_exit(w.gateway, caf::exit_reason::kill);
+  w.run();
+  CHECK(w.dials.size() == tried);
+}
+
 TEST_CASE("a node that gives no sign for a second is taken for down") {
   peer_world w;
   w.advance(5s);
@@ -260,6 +279,20 @@ TEST_CASE("a node that can not be reached is tried less and less often, and for 
   CHECK(w.dials[1] - w.dials[0] <= 60'000);
   w.reachable = true;
   w.advance(1100ms);
+  CHECK(w.statuses == std::vector<bool>{true});
+}
+
+TEST_CASE("a node of another version is not used until it is of this one") {
+  peer_world w;
+  w.protocol_in_hello = protocol_version + 1;
+  w.advance(3s);
+  CHECK(w.dials.size() > 3);
+  w.call_all({w.some_call(1)});
+  w.run();
+  CHECK(w.batches.empty());
+  CHECK(w.failure_in(w.answers().at(0)).reason == errc::peer_down);
+  w.protocol_in_hello = protocol_version;
+  w.advance(2s);
   CHECK(w.statuses == std::vector<bool>{true});
 }
 

@@ -134,13 +134,29 @@ TEST_CASE("a newer write at the same stand-in replaces the older one's hint") {
   CHECK(w.held_by(w.replica(0), w.key).versions.size() == 1);
 }
 
-TEST_CASE("where fewer than W nodes are left a write fails and may have happened") {
+TEST_CASE("where fewer than W nodes are left a write fails and did not happen") {
   world w;
   w.down({0, 1, 2, 3});
   auto why = failure_of(w.set(w.fallback(1), "v"));
   CHECK(why.reason == errc::quorum_failed);
-  CHECK_FALSE(why.unchanged);
+  CHECK(why.unchanged);
+  CHECK(w.hints_at(w.fallback(1)).count() == 0);
   CHECK(why.message == "0 of 3 replicas answered, 2 needed");
+}
+
+TEST_CASE("a leader that reaches nobody leaves the write to one that reaches W nodes") {
+  world w;
+  // All reach the first replica, and that one nobody, as one that was stopped for a while.
+  w.down({1, 2, 3, 4});
+  REQUIRE(stored(w.set(w.replica(1), "v")));
+  CHECK(w.value_at(w.replica(0)) == "v");
+  CHECK(w.value_at(w.replica(1)) == "v");
+  auto why = failure_of(w.set(w.replica(0), "never"));
+  CHECK(why.unchanged);
+  w.up({1, 2, 3, 4});
+  // Nobody could stand in for the third: replicas are compared.
+  w.advance(5s);
+  CHECK(w.value_at(w.replica(2)) == "v");
 }
 
 TEST_CASE("a replica that dies while it is written is stood in for") {

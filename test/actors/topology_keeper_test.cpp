@@ -57,8 +57,11 @@ public:
                           k.files[name] = bytes;
                           return caf::error{};
                         }};
-    k.handle = own(
-        sys.spawn(topology_keeper, k.context, files, fake_dialer(), fake_membership(i), 77 + i));
+    auto vnode = fake<vnode_actor>([](caf::event_based_actor*) -> caf::behavior {
+      return {[](report_atom) { return vnode_report{}; }};
+    });
+    k.handle = own(sys.spawn(topology_keeper, k.context, files, std::vector<vnode_actor>{vnode},
+                             fake_dialer(), fake_membership(i), 77 + i));
   }
 
   caf::expected<bool> start(size_t i) {
@@ -164,7 +167,7 @@ private:
         auto back = caf::actor_cast<answer_sink>(me->current_sender());
         for (auto& x : calls.calls) {
           auto tell = [me, back, id = x.id](decltype(answer::what) what) {
-            me->send(back, answer_list{0, {{id, std::move(what)}}});
+            me->send(back, answer_list{{{id, std::move(what)}}});
           };
           if (!keepers[to].handle || !keepers[to].reachable) {
             tell(failed_answer{errc::peer_down, true, {}});

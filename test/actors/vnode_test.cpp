@@ -109,7 +109,11 @@ apply_call apply(mutation_kind kind, const std::string& value, record base = {},
   x.kind = kind;
   x.value = blob::copy_of(value);
   x.delta = 1;
-  return {std::move(x), std::move(base), conditional};
+  apply_call result;
+  result.what = std::move(x);
+  result.base = std::move(base);
+  result.conditional = conditional;
+  return result;
 }
 
 record by_another_node(timestamp clock, const std::string& value) {
@@ -325,6 +329,71 @@ TEST_CASE("a store merges, and one that brings nothing new writes nothing") {
   CHECK(w.storage->writes == writes);
 }
 
+TEST_CASE("a decision that did not know a version is refused where that stands beside it") {
+  vnode_world w;
+  auto theirs = by_another_node(w.wall_now(), "theirs");
+  w.one(store_call{theirs});
+  version v;
+  v.written = v.value_written = {78, w.wall_now() + 1};
+  v.value = blob::copy_of("ours");
+  record ours;
+  overwrite(ours, v);
+  auto why = failure_in(w.one(store_call{ours, true}));
+  CHECK(why.reason == errc::contended);
+  CHECK(why.unchanged);
+  CHECK(w.held() == theirs);
+  // On top of it there is nothing to refuse; nor where it was replaced already.
+  auto both = theirs;
+  overwrite(both, v);
+  CHECK(std::holds_alternative<stored_answer>(w.one(store_call{both, true}).what));
+  CHECK(w.held() == both);
+  CHECK(std::holds_alternative<stored_answer>(w.one(store_call{theirs, true}).what));
+  CHECK(w.held() == both);
+}
+
+TEST_CASE("what the replicas refused is decided anew as if it had not been") {
+  vnode_world w;
+  auto first = applied(w.one(apply(mutation_kind::set, "1"))).value;
+  auto refused = applied(w.one(apply(mutation_kind::append, "x", first, true))).value;
+  auto base = merge(refused, by_another_node(w.wall_now(), "5"));
+  w.one(store_call{base});
+  auto again = apply(mutation_kind::append, "x", base, true);
+  again.void_version = latest(refused)->written;
+  auto result = applied(w.one(again));
+  REQUIRE(result.value.versions.size() == 1);
+  CHECK(result.value.versions[0].value.view() == "5x");
+  CHECK(w.held() == result.value);
+  // Where it now comes to nothing the refused version goes all the same.
+  auto more = applied(w.one(apply(mutation_kind::append, "y", result.value, true))).value;
+  auto with_other = merge(more, by_another_node(w.wall_now() + 9, "6"));
+  w.one(store_call{with_other});
+  auto add = apply(mutation_kind::add, "z", with_other, true);
+  add.void_version = latest(more)->written;
+  auto kept = applied(w.one(add));
+  CHECK(kept.result.kind == outcome_kind::not_stored);
+  REQUIRE(kept.value.versions.size() == 1);
+  CHECK(kept.value.versions[0].value.view() == "6");
+  CHECK(w.held() == kept.value);
+  // Nothing else is known of the key: that can not be told.
+  auto alone = applied(w.one(apply(mutation_kind::append, "!", kept.value, true))).value;
+  auto blind = apply(mutation_kind::append, "!", alone, true);
+  blind.void_version = latest(alone)->written;
+  CHECK(failure_in(w.one(blind)).reason == errc::contended);
+  CHECK_FALSE(failure_in(w.one(blind)).unchanged);
+}
+
+TEST_CASE("a dot above what the coordinator waits for is not made") {
+  vnode_world w;
+  auto late = apply(mutation_kind::set, "late");
+  late.until = w.wall_now() - 1;
+  auto why = failure_in(w.one(late));
+  CHECK(why.reason == errc::timed_out);
+  CHECK(why.unchanged);
+  CHECK(w.held().empty());
+  late.until = w.wall_now() + 1'000'000;
+  applied(w.one(late));
+}
+
 TEST_CASE("a damaged record can not be read, and a write replaces it") {
   vnode_world w;
   w.storage->read_error = failure(errc::damaged, "set aside");
@@ -340,6 +409,14 @@ TEST_CASE("a vnode is behind from its start until it is told that it has caught 
   CHECK_FALSE(std::get<digest_answer>(w.one(read_call{true}).what).caught_up);
   w.self->send(w.vnode, behind_atom::value, partition_list{0}, false);
   CHECK(std::get<record_answer>(w.one(read_call{}).what).caught_up);
+}
+
+TEST_CASE("a vnode that was stopped is behind before it answers") {
+  vnode_world w;
+  w.advance(limits::probe_timeout * 2);
+  CHECK(std::get<record_answer>(w.one(read_call{}).what).caught_up);
+  w.scheduler.clock().advance_time(limits::probe_timeout * 2);
+  CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
 }
 
 TEST_CASE("a vnode whose engine lost everything is behind again") {

@@ -1,27 +1,11 @@
 #!/usr/bin/env python3
 """Two of five nodes die: writes go on through stand-ins, and the two have everything when they are back."""
 
-import json
 import signal
 import threading
 import time
-import unittest
 
-from processes import PATIENCE, Nodes, TestCase, fetch, main, run, store
-
-
-def status(node):
-    return json.loads(run("kai-admin", f"--node=127.0.0.1:{node.cluster}", "status", "--json").stdout)
-
-
-def await_status(node, done):
-    """Asks until the answer is as wanted; the seconds that took."""
-    begin = time.monotonic()
-    while not done(now := status(node)):
-        if time.monotonic() - begin > PATIENCE:
-            raise AssertionError(f"the cluster stays so: {now}")
-        time.sleep(0.1)
-    return time.monotonic() - begin
+from processes import Nodes, TestCase, await_status, fetch, main, status, store
 
 
 def hints(document):
@@ -52,8 +36,7 @@ class Hints(TestCase):
                 node.__exit__()
             for node in nodes.nodes[1:3]:
                 node.get_ready()
-            took = await_status(live[0], lambda x: hints(x) == 0 and x["settled"])
-            self.assertLess(took, 20)
+            await_status(live[0], lambda x: hints(x) == 0 and x["settled"], 20)
             for port in nodes.ports():
                 for key in keys:
                     self.assertEqual(fetch(port, key), f"value of {key}")

@@ -8,8 +8,8 @@ VALUE = re.compile(rb"VALUE (\S+) (\d+) (\d+)(?: (\d+))?\r\n")
 
 
 class Client:
-    def __init__(self, port, patience=10):
-        self.socket = socket.create_connection(("127.0.0.1", port), patience)
+    def __init__(self, port, patience=10, host="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), patience)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = b""
 

@@ -1,9 +1,11 @@
 """What the integration tests share: programs of kai as child processes, on loopback and free ports."""
 
+import json
 import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,18 +20,20 @@ READY = re.compile(r"kai-node ready name=(\S+) memcache=(\S+):(\d+) cluster=(\S+
 PATIENCE = 60
 
 
-def run(program, *arguments, timeout=PATIENCE, **options):
-    """Runs a program to its end; its status, stdout and stderr."""
-    return subprocess.run([BIN / program, *arguments], capture_output=True, text=True,
+def run(program, *arguments, timeout=PATIENCE, inside=(), **options):
+    """Runs a program to its end; its status, stdout and stderr. `inside`: a command that runs it
+    somewhere else, as in a network namespace."""
+    return subprocess.run([*inside, BIN / program, *arguments], capture_output=True, text=True,
                           timeout=timeout, check=False, stdin=subprocess.DEVNULL, **options)
 
 
 class Process:
     """A program that serves. Its stderr goes to a file, so that it never blocks."""
 
-    def __init__(self, program, *arguments, **options):
+    def __init__(self, program, *arguments, inside=(), **options):
         self.log = tempfile.TemporaryFile("w+")
-        self.child = subprocess.Popen([BIN / program, *arguments], stdout=subprocess.PIPE,
+        self.inside = inside
+        self.child = subprocess.Popen([*inside, BIN / program, *arguments], stdout=subprocess.PIPE,
                                       stderr=self.log, stdin=subprocess.DEVNULL, bufsize=0,
                                       **options)
         self.said = b""
@@ -84,6 +88,8 @@ class Process:
 class Node(Process):
     """kai-node on free ports, ready unless told otherwise."""
 
+    host = "127.0.0.1"
+
     def __init__(self, directory, *arguments, wait=True):
         super().__init__("kai-node", "-p", "0", "-c", "0", "-d", str(directory), *arguments)
         if wait:
@@ -132,6 +138,31 @@ class Nodes:
             node.child.send_signal(how)
         return [node.child.wait(PATIENCE) for node in self.nodes]
 
+    def again(self, number, *arguments, wait=True):
+        """Starts an ended node again, on its old ports, with another one as seed."""
+        old = self.nodes[number - 1]
+        others = [x for x in self.nodes if x is not old]
+        seed = next((x for x in others if x.child.poll() is None), others[0])
+        node = self.start(number, f"--memcache.port={old.memcache}",
+                          f"--cluster.port={old.cluster}", "-j", f"127.0.0.1:{seed.cluster}",
+                          *arguments, wait=False)
+        node.memcache, node.cluster = old.memcache, old.cluster
+        old.__exit__()
+        self.nodes[number - 1] = node
+        if wait:
+            node.get_ready()
+        return node
+
+    def kill(self, *numbers):
+        for number in numbers:
+            self.nodes[number - 1].stop(signal.SIGKILL)
+
+    def disk(self, number):
+        return self.directory / f"n{number}"
+
+    def wipe(self, number):
+        shutil.rmtree(self.disk(number))
+
     def start_all(self, *arguments):
         """Starts ended nodes again, each on its old ports."""
         old = self.nodes
@@ -142,6 +173,56 @@ class Nodes:
             node.__exit__()
         for node in self.nodes:
             node.get_ready()
+
+
+def run_admin(node, *arguments, timeout=PATIENCE):
+    """kai-admin through a node."""
+    return run("kai-admin", f"--node={node.host}:{node.cluster}", *arguments,
+               f"--timeout={timeout}s", timeout=timeout + 10, inside=node.inside)
+
+
+def admin(node, *arguments, timeout=PATIENCE):
+    """What kai-admin says, as a document; None where it did not end with 0."""
+    result = run_admin(node, *arguments, "--json", timeout=timeout)
+    return json.loads(result.stdout) if result.returncode == 0 else None
+
+
+def status(node):
+    """The document, settled or not."""
+    return json.loads(run_admin(node, "status", "--json").stdout)
+
+
+def member(document, name):
+    return next(x for x in document["members"] if x["name"] == name)
+
+
+def await_status(node, done, seconds=PATIENCE):
+    """Asks until the answer is as wanted; the answer."""
+    end = time.monotonic() + seconds
+    while not done(now := status(node)):
+        if time.monotonic() > end:
+            raise AssertionError(f"the cluster stays so: {now}")
+        time.sleep(0.1)
+    return now
+
+
+def wait_settled(node, seconds=PATIENCE):
+    """With kai-admin; the seconds that took."""
+    begin = time.monotonic()
+    if admin(node, "wait-settled", timeout=seconds) is None:
+        raise AssertionError(f"not settled after {seconds} s: {status(node)}")
+    return time.monotonic() - begin
+
+
+def wait_equal(node):
+    """The same, for what was written a moment ago too: younger than 2 s it does not count."""
+    time.sleep(2.1)
+    wait_settled(node)
+
+
+def locate(node, key):
+    """The versions that the key's replicas hold, by name."""
+    return {x["name"]: x for x in admin(node, "locate", key)["replicas"]}
 
 
 def talk(port, text, end):

@@ -308,3 +308,18 @@ TEST_CASE("a read comes to what asking everybody and merging all comes to") {
       REQUIRE(world.result() == all);
   }
 }
+
+TEST_CASE("a record that is late is asked of another replica, and the late one still counts") {
+  auto value = with_version(1, 10);
+  read_core core{{3, 2}, 0};
+  CHECK(core.on_digest(1, digest(value)).fetch == 0);
+  CHECK(core.on_late().fetch == 2);
+  auto todo = core.on_record(1, key, holds(value));
+  CHECK_FALSE(todo.reply);
+  CHECK(core.on_late().fetch == 0);
+  CHECK(core.on_digest(2, digest(value)).reply);
+  CHECK(core.result() == value);
+  CHECK_FALSE(core.finished());
+  core.on_record(0, key, holds(value));
+  CHECK(core.finished());
+}

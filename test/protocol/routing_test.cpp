@@ -46,6 +46,14 @@ TEST_CASE("the first live member in the order of preference leads") {
     CHECK(choose_leader(x.among, all_but(x.dead), x.tried) == x.leader);
 }
 
+TEST_CASE("a write is begun only where W nodes are alive") {
+  CHECK(enough_alive(all_but({}), 2));
+  CHECK(enough_alive(all_but({0, 1, 3}), 2));
+  CHECK_FALSE(enough_alive(all_but({0, 1, 3, 4}), 2));
+  CHECK_FALSE(enough_alive(all_but({0, 1, 2, 3, 4}), 1));
+  CHECK_FALSE(enough_alive({true, true}, 3));
+}
+
 TEST_CASE("as many leaders are tried as there can be replicas") {
   members many(limits::places_max + 1);
   for (size_t i = 0; i < many.size(); ++i)

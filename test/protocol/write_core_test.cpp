@@ -177,3 +177,44 @@ TEST_CASE("in every order of events a write ends as a plain count of them says")
     }
   CHECK(ends > 100'000);
 }
+
+TEST_CASE("replicas that refuse a write are alive, and do not let hints count") {
+  write_core core{{3, 2}};
+  CHECK(core.on_stored(0) == verdict::wait);
+  CHECK(core.on_refused(1) == verdict::wait);
+  CHECK(core.on_replica_down(2, true) == verdict::failed);
+  CHECK(core.failure().reason == errc::contended);
+  CHECK_FALSE(core.only_refused());
+}
+
+TEST_CASE("a write that only its leader has was refused and may be decided anew") {
+  write_core core{{3, 2}};
+  core.on_stored(0);
+  core.on_refused(1);
+  CHECK_FALSE(core.only_refused());
+  CHECK(core.on_refused(2) == verdict::failed);
+  CHECK(core.only_refused());
+  CHECK_FALSE(core.failure().unchanged);
+}
+
+TEST_CASE("a write that another replica may have can not be decided anew") {
+  write_core core{{3, 2}};
+  core.on_stored(0);
+  core.on_refused(1);
+  CHECK(core.on_failure(2, timed_out) == verdict::failed);
+  CHECK_FALSE(core.only_refused());
+  write_core more{{5, 3}};
+  more.on_stored(0);
+  more.on_stored(1);
+  more.on_refused(2);
+  more.on_refused(3);
+  CHECK(more.on_refused(4) == verdict::failed);
+  CHECK_FALSE(more.only_refused());
+}
+
+TEST_CASE("a write that one replica refused is done when W others took it") {
+  write_core core{{3, 2}};
+  core.on_stored(0);
+  core.on_refused(1);
+  CHECK(core.on_stored(2) == verdict::done);
+}

@@ -91,8 +91,12 @@ public:
       say("its disk is replaced");
       cluster_.wipe(*victim);
     }
-    if (cluster_.is_up(*victim))
+    auto other = some_index();
+    if (cluster_.is_up(*victim) || !other)
       return;
+    // Its process would say that its data is no member's any more, and end.
+    if (!cluster_.node(*other).loop->view->topo.find(name(*victim)))
+      return say(name(*victim) + " stays off: it is no member any more");
     say(name(*victim) + " starts");
     cluster_.restart(*victim);
   }
@@ -105,12 +109,20 @@ public:
         epochs_[i] = cluster_.node(i).context->epoch();
         say("  " + name(i) + " knows epoch " + std::to_string(epochs_[i]));
       }
-    for (size_t i = 0; i < cluster_.size(); ++i)
-      if (cluster_.is_up(i) && cluster_.node(i).context->left) {
-        say(name(i) + " is out, and ends");
-        cluster_.retire(i);
+    out_since_.resize(cluster_.size());
+    for (size_t i = 0; i < cluster_.size(); ++i) {
+      auto& since = out_since_[i];
+      if (!cluster_.is_up(i) || !cluster_.node(i).context->left) {
+        since.reset();
+      } else if (!since) {
+        say(name(i) + " is out");
+        since = cluster_.elapsed();
         load_.lose_node(i);
+      } else if (cluster_.elapsed() - *since >= limits::out_after) {
+        say(name(i) + " ends");
+        cluster_.retire(i);
       }
+    }
   }
 
   void run_for(caf::timespan time) {
@@ -129,9 +141,11 @@ public:
         [&] {
           look_after();
           for (size_t i = 0; i < cluster_.size(); ++i)
-            if (cluster_.is_up(i) &&
+            if (cluster_.is_up(i) && !cluster_.node(i).context->left &&
                 (!cluster_.serves(i) || !at_rest(cluster_.node(i).loop->view->topo)))
               return false;
+          if (std::any_of(out_since_.begin(), out_since_.end(), [](auto& x) { return x; }))
+            return false;
           return cluster_.caught_up();
         },
         rest_max);
@@ -210,6 +224,8 @@ private:
   workload& load_;
   std::mt19937_64 random_;
   std::vector<uint64_t> epochs_;
+  /// Since when a node is no member any more, while it is still there.
+  std::vector<std::optional<caf::timespan>> out_since_;
   /// Shared with who asks for changes, whose answers may come late.
   std::shared_ptr<std::string> story_ = std::make_shared<std::string>();
 };

@@ -112,6 +112,7 @@ int main(int argc, char** argv) {
   uint64_t operations = 0;
   uint64_t steps = 0;
   uint64_t gave_way = 0;
+  uint64_t undecided = 0;
   kai::test::simulation_result last;
   for (auto seed = x.from; seed <= x.to; ++seed) {
     x.simulation.seed = seed;
@@ -121,6 +122,7 @@ int main(int argc, char** argv) {
     operations += last.operations;
     steps += last.steps;
     gave_way += last.gave_way;
+    undecided += last.undecided;
     if (last.problem.empty())
       continue;
     ++failed;
@@ -130,10 +132,12 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
   }
   auto seeds = x.to - x.from + 1;
-  std::printf("%llu seeds, %llu failed; %llu operations (%llu contended), %llu steps",
+  std::printf("%llu seeds, %llu failed; %llu operations (%llu contended), "
+              "%llu histories undecided, %llu steps",
               static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(failed),
               static_cast<unsigned long long>(operations),
-              static_cast<unsigned long long>(gave_way), static_cast<unsigned long long>(steps));
+              static_cast<unsigned long long>(gave_way), static_cast<unsigned long long>(undecided),
+              static_cast<unsigned long long>(steps));
   if (seeds == 1)
     std::printf(", %.3f s of virtual time, trace %016llx",
                 std::chrono::duration<double>(last.elapsed).count(),

@@ -28,6 +28,8 @@ struct simulation_result {
   size_t operations = 0;
   /// Conditional writes that were answered "contended".
   size_t gave_way = 0;
+  /// Keys whose history had too many possible orders to be judged.
+  size_t undecided = 0;
   uint64_t steps = 0;
   uint64_t messages = 0;
   caf::timespan elapsed{0};

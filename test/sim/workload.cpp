@@ -14,9 +14,9 @@ namespace {
 /// A moment long past: what is stored with it is gone at once.
 constexpr timestamp expired = 1;
 
-/// An own key is deleted so long after it was set, which is longer than the nodes' clocks differ
-/// where two sides of a cluster do not hear of each other.
-constexpr std::chrono::milliseconds own_key_rest{100};
+/// An own key is deleted so long after it was set, which is longer than the clocks of two sides of
+/// a cluster differ that do not hear of each other (limits::clock_lead_max).
+constexpr std::chrono::milliseconds own_key_rest{1200};
 
 } // namespace
 

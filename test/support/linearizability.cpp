@@ -1,6 +1,7 @@
 #include "test/support/linearizability.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <iterator>
 #include <unordered_set>
@@ -40,15 +41,48 @@ void remove(key_state& s) {
   s.cas = 0;
 }
 
-/// The value has this unique, as somebody says: false when it can not.
-bool has_cas(key_state& s, uint64_t cas) {
-  if (s.cas != 0)
-    return s.cas == cas;
-  if (cas <= s.floor)
-    return false;
-  s.cas = s.floor = cas;
-  return true;
-}
+/// A unique without the digest of the versions that stand beside the winner.
+uint64_t clock_of(uint64_t cas) { return cas >> 12; }
+
+/// What depends on whether there were faults.
+class rules {
+public:
+  explicit rules(faults some) : some_(some) {}
+
+  /// The value has this unique, as somebody says: false when it can not.
+  bool has(key_state& s, uint64_t cas) const {
+    if (s.cas != 0 && !same_value(s.cas, cas))
+      return false;
+    if (s.cas == 0 && clock_of(cas) <= clock_of(s.floor))
+      return false;
+    s.cas = s.floor = cas;
+    return true;
+  }
+
+  /// Whether a comparison with the key's unique holds; where nobody has seen the unique, or it may
+  /// be another one by now, what was answered tells.
+  bool matches(key_state& s, const operation& x) const {
+    auto said_so = x.end == operation::ending::unknown || x.result.kind != outcome_kind::exists;
+    if (s.cas == 0)
+      return said_so && has(s, x.change.compare);
+    if (s.cas == x.change.compare)
+      return said_so || some_ == faults::no;
+    return said_so && same_value(s.cas, x.change.compare);
+  }
+
+  /// A delete of nothing.
+  bool may_say(outcome_kind said, outcome_kind expected, mutation_kind kind) const {
+    return said == expected ||
+           (some_ == faults::yes && kind == mutation_kind::remove && said == outcome_kind::deleted);
+  }
+
+private:
+  bool same_value(uint64_t a, uint64_t b) const {
+    return a == b || (some_ == faults::yes && clock_of(a) == clock_of(b));
+  }
+
+  faults some_;
+};
 
 /// What memcached answers to a change and what it leaves.
 struct effect {
@@ -112,16 +146,6 @@ effect change_absent(const key_state& s, const mutation& m) {
   }
 }
 
-/// Whether a comparison with the key's unique holds; where nobody has seen the unique, what was
-/// answered tells.
-bool matches(key_state& s, const operation& x) {
-  if (s.cas == 0)
-    return x.end == operation::ending::unknown || x.result.kind != outcome_kind::exists
-               ? has_cas(s, x.change.compare)
-               : false;
-  return s.cas == x.change.compare;
-}
-
 bool expires(const mutation& m) {
   switch (m.kind) {
   case mutation_kind::set:
@@ -134,21 +158,22 @@ bool expires(const mutation& m) {
   }
 }
 
-next_state after_write(key_state s, const operation& x) {
+next_state after_write(key_state s, const operation& x, const rules& by) {
   auto& m = x.change;
   auto compares = m.compare != 0 || m.kind == mutation_kind::compare_and_set;
-  auto e = !s.present                   ? change_absent(s, m)
-           : compares && !matches(s, x) ? effect{outcome_kind::exists, false, false, s, 0}
-                                        : change_present(s, m);
+  auto e = !s.present                      ? change_absent(s, m)
+           : compares && !by.matches(s, x) ? effect{outcome_kind::exists, false, false, s, 0}
+                                           : change_present(s, m);
   auto& after = e.after;
   if (x.end == operation::ending::answered) {
     auto& r = x.result;
-    if (r.kind != e.answer || (r.kind == outcome_kind::number && r.number != e.number))
+    if (!by.may_say(r.kind, e.answer, m.kind) ||
+        (r.kind == outcome_kind::number && r.number != e.number))
       return std::nullopt;
     if (e.answer == outcome_kind::value &&
         (!r.found || r.found->value.view() != s.value || r.found->flags != s.flags))
       return std::nullopt;
-    if ((e.new_value || e.keeps_value) && !has_cas(after, r.cas))
+    if ((e.new_value || e.keeps_value) && !by.has(after, r.cas))
       return std::nullopt;
   }
   if ((e.new_value || e.keeps_value) && expires(m))
@@ -156,11 +181,11 @@ next_state after_write(key_state s, const operation& x) {
   return after;
 }
 
-next_state after(const key_state& before, const operation& x) {
+next_state after(const key_state& before, const operation& x, const rules& by) {
   auto s = before;
   switch (x.what) {
   case operation::kind::flush: remove(s); return s;
-  case operation::kind::write: return after_write(std::move(s), x);
+  case operation::kind::write: return after_write(std::move(s), x, by);
   case operation::kind::read: break;
   }
   if (x.end == operation::ending::unknown)
@@ -168,32 +193,48 @@ next_state after(const key_state& before, const operation& x) {
   if (x.seen.has_value() != s.present)
     return std::nullopt;
   if (s.present &&
-      (x.seen->value != s.value || x.seen->flags != s.flags || !has_cas(s, x.seen->cas)))
+      (x.seen->value != s.value || x.seen->flags != s.flags || !by.has(s, x.seen->cas)))
     return std::nullopt;
   return s;
 }
 
+/// Configurations that are looked at before a search gives up: seconds.
+constexpr size_t tried_max = 300'000;
+
 class search {
 public:
-  explicit search(const key_history& history) {
+  search(const key_history& history, faults some) : rules_(some) {
+    if (some == faults::yes)
+      add_first_attempts(history);
     for (auto& x : history)
       if (x.end != operation::ending::refused)
         operations_.push_back(&x);
-    std::sort(operations_.begin(), operations_.end(),
-              [](auto* a, auto* b) { return a->sent < b->sent; });
-    done_.assign(operations_.size(), 0);
+      else if (x.what == operation::kind::write)
+        refused_.push_back(&x);
     for (auto* x : operations_)
       definite_ += x->end == operation::ending::answered;
+    for (auto& [first, second] : twins_)
+      operations_.push_back(&first);
+    std::sort(operations_.begin(), operations_.end(),
+              [](auto* a, auto* b) { return a->sent < b->sent; });
+    main_of_.assign(operations_.size(), SIZE_MAX);
+    done_.assign(operations_.size(), 0);
+    link_twins();
   }
 
   bool run() { return explore({}, 0, 0); }
+  bool gave_up() const { return tried_.size() > tried_max; }
 
-  std::string explanation() const {
+  std::string explanation() {
     std::string text;
-    for (auto* x : operations_) {
+    for (auto*& x : operations_) {
+      if (main_of_[static_cast<size_t>(&x - operations_.data())] != SIZE_MAX)
+        continue;
       auto in = std::find(best_.begin(), best_.end(), x) != best_.end();
       text += (in ? "    " : "  ! ") + to_string(*x) + "\n";
     }
+    for (auto* x : refused_)
+      text += "    not to have happened: " + to_string(*x) + "\n";
     text += "  the longest order found has " + std::to_string(best_.size()) + " of " +
             std::to_string(operations_.size()) + " (those not in it are marked); it ends with\n";
     for (size_t i = best_.size() < 8 ? 0 : best_.size() - 8; i < best_.size(); ++i)
@@ -202,9 +243,36 @@ public:
   }
 
 private:
+  /// What repeatable writes may have done before they did what was answered.
+  void add_first_attempts(const key_history& history) {
+    for (auto& x : history)
+      if (x.what == operation::kind::write && x.end != operation::ending::refused &&
+          repeatable(x.change.kind)) {
+        auto first = x;
+        first.end = operation::ending::unknown;
+        first.answered = operation::never;
+        twins_.emplace_back(std::move(first), &x);
+      }
+  }
+
+  void link_twins() {
+    for (auto& [first, second] : twins_) {
+      auto at = [&](const operation* x) {
+        return static_cast<size_t>(std::find(operations_.begin(), operations_.end(), x) -
+                                   operations_.begin());
+      };
+      main_of_[at(&first)] = at(second);
+    }
+  }
+
+  /// Whether it can come next at all: a first attempt comes before the second.
+  bool open(size_t i) const {
+    return !done_[i] && (main_of_[i] == SIZE_MAX || !done_[main_of_[i]]);
+  }
+
   /// `first`: all before it are in the order. `placed`: answered ones that are.
   bool explore(const key_state& s, size_t first, size_t placed) {
-    if (placed == definite_)
+    if (placed == definite_ || tried_.size() > tried_max)
       return true;
     while (first < done_.size() && done_[first])
       ++first;
@@ -215,22 +283,23 @@ private:
     for (auto i = first; i < operations_.size() && operations_[i]->sent < bound; ++i)
       if (!done_[i])
         bound = std::min(bound, operations_[i]->answered);
-    for (auto i = first; i < operations_.size() && operations_[i]->sent < bound; ++i) {
-      if (done_[i])
-        continue;
-      auto next = after(s, *operations_[i]);
-      if (!next)
-        continue;
-      done_[i] = 1;
-      order_.push_back(operations_[i]);
-      if (order_.size() > best_.size())
-        best_ = order_;
-      auto answered = operations_[i]->end == operation::ending::answered;
-      if (explore(*next, first, placed + (answered ? 1 : 0)))
-        return true;
-      order_.pop_back();
-      done_[i] = 0;
-    }
+    // What may never have happened is tried last: it is seldom needed.
+    for (auto answered : {true, false})
+      for (auto i = first; i < operations_.size() && operations_[i]->sent < bound; ++i) {
+        if (!open(i) || answered != (operations_[i]->end == operation::ending::answered))
+          continue;
+        auto next = after(s, *operations_[i], rules_);
+        if (!next)
+          continue;
+        done_[i] = 1;
+        order_.push_back(operations_[i]);
+        if (order_.size() > best_.size())
+          best_ = order_;
+        if (explore(*next, first, placed + (answered ? 1 : 0)))
+          return true;
+        order_.pop_back();
+        done_[i] = 0;
+      }
     return false;
   }
 
@@ -241,7 +310,12 @@ private:
     return tried_.insert(std::move(mark)).second;
   }
 
+  rules rules_;
   std::vector<const operation*> operations_;
+  std::vector<const operation*> refused_;
+  std::deque<std::pair<operation, const operation*>> twins_;
+  /// Of a first attempt, the index of the second.
+  std::vector<size_t> main_of_;
   std::vector<char> done_;
   std::vector<const operation*> order_;
   std::vector<const operation*> best_;
@@ -322,11 +396,11 @@ std::string to_string(const operation& x) {
          " at n" + std::to_string(x.node) + ": " + call_text(x) + " -> " + answer_text(x);
 }
 
-verdict check_linearizable(const key_history& history) {
-  search s{history};
+verdict check_linearizable(const key_history& history, faults some) {
+  search s{history, some};
   if (s.run())
-    return {};
-  return {false, s.explanation()};
+    return {true, s.gave_up(), {}};
+  return {false, false, s.explanation()};
 }
 
 verdict check_regular(const key_history& history) {

@@ -11,9 +11,18 @@ namespace kai::test {
 
 struct verdict {
   bool legal = true;
+  /// There were too many orders to try: nothing speaks against it.
+  bool undecided = false;
   /// For people: the operations, and how far an order could be found.
   std::string explanation;
 };
+
+/// With faults three things are less strict. A set or delete whose leader fails is done again by
+/// another one: it may happen twice before it is answered. A version of a write with an unknown end
+/// may come to stand behind a value that was seen already: the digest in the value's unique changes
+/// then, not the clock. And a delete that could not see the key, or was done again by another
+/// leader, says DELETED either way.
+enum class faults { no, yes };
 
 /// Judges the history of one key, which is absent at first.
 ///
@@ -21,7 +30,7 @@ struct verdict {
 /// version: every read of the version shows it, `cas` succeeds exactly with it, and that of a later
 /// value is greater. An operation that was refused is left out; one whose end is unknown may be.
 /// Expiry: 0 or a moment long past, at which the key is gone at once.
-verdict check_linearizable(const key_history& history);
+verdict check_linearizable(const key_history& history, faults some = faults::no);
 
 /// What is left of it where two read quorums need not meet (2 R <= N): the changes are
 /// linearizable, and each operation that only looked (a write that changed nothing, NOT_STORED for

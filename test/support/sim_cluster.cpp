@@ -283,8 +283,9 @@ bool sim_cluster::caught_up() {
     for (uint32_t p = 0; p < view.topo.settings.partitions; ++p) {
       auto partition = static_cast<partition_id>(p);
       auto& vnodes = x.core->vnodes;
-      if (view.owns(view.self, partition) &&
-          !state_of<vnode_state>(vnodes[p % vnodes.size()]).caught_up(partition))
+      auto& state = state_of<vnode_state>(vnodes[p % vnodes.size()]);
+      // Before its first message it knows nothing.
+      if (!state.context || (view.owns(view.self, partition) && !state.caught_up(partition)))
         return false;
     }
   }

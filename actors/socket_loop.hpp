@@ -1,0 +1,70 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <caf/io/network/default_multiplexer.hpp>
+
+namespace kai {
+
+class socket_scribe;
+
+/// CAF's I/O loop, with fewer system calls per request. What it does differently:
+///
+/// * A turn is: the socket events there are, then every actor on the loop that has messages until
+///   none has (`rounds_max` times at most); the same once more for what the sockets have brought
+///   meanwhile; then what waits for the turn's end (`at_turn_end`), and one send for each
+///   connection to a node. CAF's own loop looks at the sockets again after each hop of a message.
+/// * A flush tries to send at once; only what the socket does not take waits for the socket. CAF's
+///   streams register for writing first, and unregister behind it: two calls of epoll_ctl.
+/// * A stream does not read again after it got less than it asked for. Connections between nodes
+///   are read into one large buffer, from which CAF's messages (header and payload, each of an
+///   exact size) are taken; CAF's own streams read each part by itself.
+///
+/// Made by CAF's middleman: `config.load<caf::io::middleman, socket_loop>()`. Lives on one thread,
+/// as its base does; `exec_later` may be called from any.
+class socket_loop final : public caf::io::network::default_multiplexer {
+public:
+  using native_socket = caf::io::network::native_socket;
+
+  explicit socket_loop(caf::actor_system* sys);
+  ~socket_loop() override;
+
+  void exec_later(caf::resumable* ptr) override;
+  void run() override;
+
+  caf::io::scribe_ptr new_scribe(native_socket fd) override;
+  caf::expected<caf::io::scribe_ptr> new_tcp_scribe(const std::string& host,
+                                                    uint16_t port) override;
+  caf::io::doorman_ptr new_doorman(native_socket fd) override;
+  caf::expected<caf::io::doorman_ptr> new_tcp_doorman(uint16_t port, const char* in,
+                                                      bool reuse_addr) override;
+
+  /// Sends `who` a flush_batch_atom when the turn ends: its batch then has all that came with it.
+  /// On the loop's thread only.
+  void at_turn_end(caf::strong_actor_ptr who);
+
+  /// Sends what the connection has to send at the end of the turn.
+  void flush_later(socket_scribe* x);
+
+  /// What one read brings when it is taken apart afterwards. Of whichever stream is being read:
+  /// each leaves nothing behind.
+  std::vector<char>& read_buffer() { return read_buffer_; }
+
+private:
+  using resumable_ptr = caf::intrusive_ptr<caf::resumable>;
+
+  void run_ready();
+  void end_turn();
+  void flush_all();
+
+  std::vector<resumable_ptr> ready_;
+  std::vector<resumable_ptr> running_;
+  std::vector<caf::strong_actor_ptr> waiting_;
+  std::vector<caf::intrusive_ptr<socket_scribe>> unflushed_;
+  std::vector<char> read_buffer_;
+  size_t throughput_;
+};
+
+} // namespace kai

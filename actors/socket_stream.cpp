@@ -1,0 +1,115 @@
+#include "actors/socket_stream.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include <sys/socket.h>
+
+#include <caf/policy/tcp.hpp>
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+using caf::io::network::operation;
+using caf::io::network::rw_state;
+
+void socket_stream::handle_event(operation op) {
+  drained_ = false;
+  rest_ = {};
+  handle_event_impl(op, *this);
+}
+
+rw_state socket_stream::read_some(size_t& result, socket_loop::native_socket fd, void* to,
+                                  size_t size) {
+  if (rest_.empty()) {
+    if (drained_)
+      return rw_state::indeterminate;
+    auto& buffer = loop_.read_buffer();
+    if (!reads_exactly() || size >= buffer.size()) {
+      auto state = caf::policy::tcp::read_some(result, fd, to, size);
+      drained_ = result < size;
+      return state;
+    }
+    size_t got = 0;
+    auto state = caf::policy::tcp::read_some(got, fd, buffer.data(), buffer.size());
+    if (state != rw_state::success)
+      return state;
+    drained_ = got < buffer.size();
+    rest_ = {buffer.data(), got};
+  }
+  result = std::min(size, rest_.size());
+  std::memcpy(to, rest_.data(), result);
+  rest_.remove_prefix(result);
+  return rw_state::success;
+}
+
+rw_state socket_stream::write_some(size_t& result, socket_loop::native_socket fd, const void* from,
+                                   size_t size) {
+  return caf::policy::tcp::write_some(result, fd, from, size);
+}
+
+void socket_stream::send_now(caf::io::network::stream_manager* manager) {
+  auto& out = wr_buf();
+  // Behind what waits for the socket already: CAF goes on with it by itself.
+  if (out.empty() || state_.writing)
+    return;
+  auto sent = ::send(fd(), out.data(), out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent == static_cast<ssize_t>(out.size())) {
+    out.clear();
+    if (out.capacity() > limits::send_buffer_kept_max)
+      std::vector<char>{}.swap(out);
+    return;
+  }
+  // A failure shows again when the socket is next written to, and is handled there.
+  if (sent > 0)
+    out.erase(out.begin(), out.begin() + sent);
+  flush(manager);
+}
+
+socket_scribe::socket_scribe(socket_loop& loop, socket_loop::native_socket fd)
+    : scribe(caf::io::network::conn_hdl_from_socket(fd)), loop_(loop), stream_(loop, fd) {}
+
+void socket_scribe::configure_read(caf::io::receive_policy::config config) {
+  stream_.configure_read(config);
+  if (!std::exchange(launched_, true))
+    stream_.start(this);
+}
+
+void socket_scribe::flush() {
+  if (!stream_.reads_exactly())
+    return stream_.send_now(this);
+  if (!std::exchange(flush_due_, true))
+    loop_.flush_later(this);
+}
+
+void socket_scribe::send_now() {
+  flush_due_ = false;
+  stream_.send_now(this);
+}
+
+void socket_scribe::graceful_shutdown() {
+  if (flush_due_)
+    send_now();
+  stream_.graceful_shutdown();
+  detach(&stream_.backend(), false);
+}
+
+std::string socket_scribe::addr() const {
+  auto x = caf::io::network::remote_addr_of_fd(stream_.fd());
+  return x ? *x : std::string{};
+}
+
+uint16_t socket_scribe::port() const {
+  auto x = caf::io::network::remote_port_of_fd(stream_.fd());
+  return x ? *x : 0;
+}
+
+bool socket_doorman::new_connection() {
+  auto client = loop_.new_scribe(acceptor_.accepted_socket());
+  auto handle = client->hdl();
+  parent()->add_scribe(std::move(client));
+  return doorman::new_connection(&loop_, handle);
+}
+
+} // namespace kai

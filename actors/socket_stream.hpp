@@ -1,0 +1,87 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <caf/io/network/doorman_impl.hpp>
+#include <caf/io/network/stream.hpp>
+#include <caf/io/scribe.hpp>
+
+#include "actors/socket_loop.hpp"
+
+namespace kai {
+
+/// One TCP connection on a socket_loop, which says how it reads and sends.
+class socket_stream final : public caf::io::network::stream {
+public:
+  using super = caf::io::network::stream;
+
+  socket_stream(socket_loop& loop, socket_loop::native_socket fd) : super(loop, fd), loop_(loop) {}
+
+  void handle_event(caf::io::network::operation op) override;
+
+  /// Whether reads have an exact size, as those of CAF's protocol between nodes.
+  bool reads_exactly() const {
+    return state_.rd_flag == static_cast<unsigned>(caf::io::receive_policy_flag::exactly);
+  }
+
+  /// Sends what is in `wr_buf`; what the socket does not take follows when it can.
+  void send_now(caf::io::network::stream_manager* manager);
+
+  // The policy of super::handle_event_impl.
+  caf::io::network::rw_state read_some(size_t& result, socket_loop::native_socket fd, void* to,
+                                       size_t size);
+  caf::io::network::rw_state write_some(size_t& result, socket_loop::native_socket fd,
+                                        const void* from, size_t size);
+  bool must_read_more(socket_loop::native_socket, size_t) const { return !rest_.empty(); }
+
+private:
+  socket_loop& loop_;
+  /// What was read and not handed on yet. Empty between two events.
+  std::string_view rest_;
+  /// The last read brought less than there was room for.
+  bool drained_ = false;
+};
+
+/// What brokers, and CAF's between nodes, know of a socket_stream.
+class socket_scribe final : public caf::io::scribe {
+public:
+  socket_scribe(socket_loop& loop, socket_loop::native_socket fd);
+
+  void configure_read(caf::io::receive_policy::config config) override;
+  void ack_writes(bool enable) override { stream_.ack_writes(enable); }
+  std::vector<char>& wr_buf() override { return stream_.wr_buf(); }
+  std::vector<char>& rd_buf() override { return stream_.rd_buf(); }
+  void graceful_shutdown() override;
+  /// To a client at once; to a node at the end of the turn, so that what several actors have for it
+  /// leaves together.
+  void flush() override;
+  std::string addr() const override;
+  uint16_t port() const override;
+  void add_to_loop() override { stream_.activate(this); }
+  void remove_from_loop() override { stream_.passivate(); }
+
+  /// For socket_loop: the turn ends.
+  void send_now();
+
+private:
+  socket_loop& loop_;
+  socket_stream stream_;
+  bool launched_ = false;
+  bool flush_due_ = false;
+};
+
+/// A listening socket whose connections are socket_scribes.
+class socket_doorman final : public caf::io::network::doorman_impl {
+public:
+  socket_doorman(socket_loop& loop, socket_loop::native_socket fd)
+      : doorman_impl(loop, fd), loop_(loop) {}
+
+  bool new_connection() override;
+
+private:
+  socket_loop& loop_;
+};
+
+} // namespace kai

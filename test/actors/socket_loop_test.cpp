@@ -1,0 +1,212 @@
+#include "actors/socket_loop.hpp"
+
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/io/broker.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/scoped_actor.hpp>
+
+namespace {
+
+using kai::socket_loop;
+
+constexpr auto patience = std::chrono::seconds{10};
+
+struct system_with_sockets {
+  struct config : caf::actor_system_config {
+    config() {
+      load<caf::io::middleman, socket_loop>();
+      set("scheduler.max-threads", uint64_t{1});
+      set("scheduler.max-throughput", uint64_t{50});
+      set("middleman.workers", uint64_t{0});
+      set("middleman.max-consecutive-reads", uint64_t{4});
+      set("middleman.enable-automatic-connections", false);
+    }
+  };
+
+  config cfg;
+  caf::actor_system system{cfg};
+};
+
+caf::behavior echo() {
+  return {[](const std::string& x) { return x; }};
+}
+
+/// A client that is a plain socket.
+struct client {
+  explicit client(uint16_t port) : fd(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    timeval wait{10, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    REQUIRE(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  }
+  ~client() { ::close(fd); }
+
+  void send(const std::string& x) const {
+    REQUIRE(::send(fd, x.data(), x.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(x.size()));
+  }
+  /// Until the other side closes, or nothing comes any more.
+  std::string receive_all() const {
+    std::string result;
+    char bytes[4096];
+    for (;;) {
+      auto n = ::recv(fd, bytes, sizeof bytes, 0);
+      if (n <= 0)
+        return result;
+      result.append(bytes, static_cast<size_t>(n));
+    }
+  }
+  std::string receive(size_t size) const {
+    std::string result(size, '\0');
+    auto n = ::recv(fd, result.data(), size, MSG_WAITALL);
+    result.resize(n < 0 ? 0 : static_cast<size_t>(n));
+    return result;
+  }
+
+  int fd;
+};
+
+/// Answers each byte b with `repeat` bytes b, 'q' with the end of the connection.
+struct server {
+  server(caf::actor_system& sys, size_t repeat) {
+    auto on_client = [repeat](caf::io::broker* self,
+                              caf::io::connection_handle handle) -> caf::behavior {
+      self->configure_read(handle, caf::io::receive_policy::at_most(64));
+      return {
+          [=](const caf::io::new_data_msg& x) {
+            for (auto byte : x.buf) {
+              auto& out = self->wr_buf(x.handle);
+              if (byte != 'q')
+                out.insert(out.end(), repeat, byte);
+              self->flush(x.handle);
+              if (byte == 'q') {
+                self->close(x.handle);
+                self->quit();
+              }
+            }
+          },
+          [=](const caf::io::connection_closed_msg&) { self->quit(); },
+      };
+    };
+    broker = sys.middleman().spawn_broker([on_client](caf::io::broker* self) -> caf::behavior {
+      return {
+          [=](caf::open_atom) -> caf::result<uint16_t> {
+            auto bound = self->add_tcp_doorman(0, "127.0.0.1", true);
+            if (!bound)
+              return bound.error();
+            return bound->second;
+          },
+          [=](const caf::io::new_connection_msg& x) { self->fork(on_client, x.handle); },
+          [](const caf::io::acceptor_closed_msg&) {},
+      };
+    });
+    caf::scoped_actor self{sys};
+    self->request(broker, patience, caf::open_atom::value)
+        .receive([this](uint16_t x) { port = x; }, [](caf::error&) {});
+    REQUIRE(port != 0);
+  }
+  ~server() { caf::anon_send_exit(broker, caf::exit_reason::user_shutdown); }
+
+  caf::actor broker;
+  uint16_t port = 0;
+};
+
+} // namespace
+
+TEST_CASE("messages of every size pass between two systems, in order") {
+  system_with_sockets a;
+  system_with_sockets b;
+  auto echoing = b.system.spawn(echo);
+  auto port = b.system.middleman().publish(echoing, 0, "127.0.0.1", true);
+  REQUIRE(port);
+  auto remote = a.system.middleman().remote_actor("127.0.0.1", *port);
+  REQUIRE(remote);
+  std::vector<std::string> sent;
+  // Around the size of the read buffer and of a header, small ones between large ones.
+  for (size_t size :
+       {0, 1, 19, 20, 21, 1000, 65000, 65535, 65536, 65537, 300'000, 3, 2'000'000, 0, 7})
+    sent.emplace_back(size, static_cast<char>('a' + sent.size()));
+  for (int i = 0; i < 200; ++i)
+    sent.push_back(std::to_string(i));
+  caf::scoped_actor self{a.system};
+  for (auto& x : sent)
+    self->send(*remote, x);
+  for (auto& x : sent) {
+    std::string got;
+    self->receive([&](std::string& y) { got = std::move(y); },
+                  caf::after(patience) >> [] { FAIL("no answer"); });
+    REQUIRE(got.size() == x.size());
+    REQUIRE(got == x);
+  }
+  caf::anon_send_exit(echoing, caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE("a client that sends in pieces is answered in order") {
+  system_with_sockets s;
+  server under_test{s.system, 3};
+  client x{under_test.port};
+  x.send("a");
+  CHECK(x.receive(3) == "aaa");
+  x.send("bc");
+  x.send("d");
+  CHECK(x.receive(9) == "bbbcccddd");
+  // More than the broker reads at once.
+  std::string many;
+  std::string answers;
+  for (int i = 0; i < 1000; ++i) {
+    many.push_back(static_cast<char>('A' + i % 26));
+    answers.append(3, many.back());
+  }
+  x.send(many);
+  CHECK(x.receive(answers.size()) == answers);
+}
+
+TEST_CASE("what the socket does not take at once follows, and all before the connection ends") {
+  system_with_sockets s;
+  constexpr size_t repeat = 3'000'000;
+  server under_test{s.system, repeat};
+  client x{under_test.port};
+  x.send("abq");
+  // The server meets a full socket before anything is read.
+  ::usleep(100'000);
+  auto got = x.receive_all();
+  CHECK(got.size() == 2 * repeat);
+  CHECK((got == std::string(repeat, 'a') + std::string(repeat, 'b')));
+}
+
+TEST_CASE("a client that goes away while it is written to harms nobody else") {
+  system_with_sockets s;
+  server under_test{s.system, 1'000'000};
+  for (int i = 0; i < 20; ++i)
+    client{under_test.port}.send("abc");
+  client x{under_test.port};
+  x.send("zq");
+  CHECK((x.receive_all() == std::string(1'000'000, 'z')));
+}
+
+TEST_CASE("an actor on the loop that sends to itself for ever leaves the sockets their turn") {
+  system_with_sockets s;
+  server under_test{s.system, 1};
+  auto restless = s.system.middleman().spawn_broker([](caf::io::broker* self) -> caf::behavior {
+    self->send(self, caf::tick_atom::value);
+    return {[=](caf::tick_atom) { self->send(self, caf::tick_atom::value); }};
+  });
+  client x{under_test.port};
+  x.send("r");
+  CHECK(x.receive(1) == "r");
+  caf::anon_send_exit(restless, caf::exit_reason::kill);
+}
