@@ -54,7 +54,19 @@ caf::expected<topology> changed_by(const topology& now, const std::vector<std::s
     return with_leaving(now, change[1], false);
   if (change[0] == "remove")
     return with_removed(now, change[1], alive, false);
-  return with_member(now, unknown_node(change[1]));
+  auto next = with_member(now, unknown_node(change[1]));
+  if (!next)
+    return next;
+  // What it is given once all have a connection to it.
+  std::vector<fill_report> reports(next->members.size());
+  for (auto& report : reports) {
+    report.alive = true;
+    report.epoch = next->epoch;
+    for (size_t m = 0; m < reports.size(); ++m)
+      report.sees.push_back(static_cast<member_index>(m));
+  }
+  auto planned = with_filled(*next, reports);
+  return planned ? std::move(*planned) : std::move(*next);
 }
 
 std::string zone_warning(const topology& x) {

@@ -192,7 +192,10 @@ void batch_work::begin_anew(uint32_t index) {
 }
 
 bool batch_work::time_to_begin_anew(const operation& op) const {
-  return op.write ? !late(op) : elapsed() <= limits::blind_attempts_until;
+  auto most = op.write && conditional(op.write->kind)
+                  ? limits::request_deadline - limits::lead_deadline
+                  : limits::blind_attempts_until;
+  return elapsed() < most;
 }
 
 coordinator_state::node_calls& batch_work::node_of(member_index node) {

@@ -355,14 +355,18 @@ void finish_vote(pointer self) {
 
 void on_newer_epoch(pointer self, uint64_t epoch) {
   auto& st = self->state;
-  if (epoch <= st.current.epoch || st.fetching)
+  // One who answers late must not keep this node from what came after.
+  if (epoch <= st.current.epoch || epoch <= st.fetching)
     return;
-  st.fetching = true;
+  st.fetching = epoch;
   topology_request get;
   get.epoch = st.current.epoch;
   ask_members(
       self, get, [](size_t, const caf::expected<topology_reply>&) {},
-      [self] { self->state.fetching = false; });
+      [self, epoch] {
+        if (self->state.fetching == epoch)
+          self->state.fetching = 0;
+      });
 }
 
 } // namespace
