@@ -192,8 +192,10 @@ void batch_work::begin_anew(uint32_t index) {
 }
 
 bool batch_work::time_to_begin_anew(const operation& op) const {
+  // Longer than other attempts may begin: what made this one fail is over, so that no call of the
+  // next is likely to take all of its time.
   auto most = op.write && conditional(op.write->kind)
-                  ? limits::request_deadline - limits::lead_deadline
+                  ? limits::call_deadline + limits::attempts_until
                   : limits::blind_attempts_until;
   return elapsed() < most;
 }
