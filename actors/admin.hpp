@@ -10,14 +10,6 @@
 
 namespace kai {
 
-/// Whom admin asks, and has carry things out, on its own node.
-struct admin_sources {
-  std::vector<vnode_actor> vnodes;
-  sync_actor sync;
-  handoff_actor handoff;
-  topology_actor topology;
-};
-
 /// Answers kai-admin, the HTTP page and `stats cluster` with JSON documents (the outer interface),
 /// and the admin actors of other nodes about this one.
 ///
@@ -28,7 +20,8 @@ struct admin_state {
   admin_state() = default;
 
   context_ptr context;
-  admin_sources sources;
+  std::vector<vnode_actor> vnodes;
+  sync_actor sync;
   view_ptr view;
   /// Members that this node does not reach, and since when.
   std::map<std::string, timestamp> down_since;
@@ -36,6 +29,7 @@ struct admin_state {
 };
 
 admin_actor::behavior_type admin(admin_actor::stateful_pointer<admin_state> self,
-                                 context_ptr context, admin_sources sources);
+                                 context_ptr context, std::vector<vnode_actor> vnodes,
+                                 sync_actor sync);
 
 } // namespace kai

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 
 #include "actors/coordinator.hpp"
 
@@ -21,7 +20,6 @@ public:
   void begin(request_list& xs);
   void on_answers(std::vector<answer>& xs);
   void on_turn(uint32_t index);
-  void begin_anew(uint32_t index);
   void on_late();
 
 private:
@@ -58,7 +56,6 @@ private:
     x.partition = op.partition;
     x.key = op.key;
     x.what = std::move(body);
-    x.changed_at = st_.view->topo.changed_at[op.partition];
     ++st_.outstanding;
   }
 
@@ -70,15 +67,11 @@ private:
     st_.ready.responses.push_back({op.tag, std::move(what)});
   }
 
-  void fail(operation& op, failed_answer why);
-  /// A node knows of other lists than this operation, which may be why it fails.
-  void note_refusal(operation& op, const answer& x) {
-    auto why = std::get_if<failed_answer>(&x.what);
-    if (!why || why->reason != errc::not_owner)
-      return;
-    op.outdated = true;
-    if (why->tried)
-      op.tried_before = why->tried;
+  void fail(operation& op, failed_answer why) {
+    ++st_.loop->count.failed_requests;
+    // A leader that was asked before may have done it.
+    why.unchanged = why.unchanged && (st_.forwarded || op.above == 0);
+    reply(op, std::move(why));
   }
 
   void end_turn(operation& op) {
@@ -93,14 +86,8 @@ private:
     return st_.view->owns(st_.view->self, op.partition);
   }
   /// The client may want another number of replicas than the cluster's, for this request.
-  static quorum_rule as_wanted(quorum_rule rule, uint8_t wanted) {
-    if (wanted == 0)
-      return rule;
-    rule.needed = std::min<size_t>(wanted, rule.replicas);
-    if (rule.target != 0)
-      rule.target_needed =
-          std::min(static_cast<size_t>(wanted), static_cast<size_t>(std::popcount(rule.target)));
-    return rule;
+  static size_t quorum_of(uint8_t wanted, size_t usual, size_t places) {
+    return wanted == 0 ? usual : std::min<size_t>(wanted, places);
   }
   uint32_t index_of(const operation& op) const {
     return static_cast<uint32_t>(&op - st_.operations.data());
@@ -115,7 +102,6 @@ private:
     auto patience = !st_.forwarded ? limits::request_deadline : lead_deadline_of(op.write->kind);
     return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
   }
-  bool time_to_begin_anew(const operation& op) const;
   timestamp apply_until(const operation& op) const;
   bool came_too_late(const operation& op, const failed_answer& why) const;
   coordinator_state::node_calls& node_of(member_index node);

@@ -15,28 +15,24 @@ void batch_work::start_write(operation& op) {
   auto& view = *st_.view;
   auto among = blindly && !op.refused ? view.preference(op.partition) : places(op);
   auto leader = choose_leader(among, view.alive, op.tried);
-  if (!leader) {
-    auto rule = view.write_rule(op.partition);
-    return fail(op, {errc::quorum_failed, true, quorum_text(0, rule.replicas, rule.needed)});
-  }
+  if (!leader)
+    return fail(op, {errc::quorum_failed, true, quorum_text(0, view.replicas, view.write_quorum)});
   op.tried.push_back(*leader);
   if (*leader == view.self)
     return lead(op);
   ++st_.loop->count.forwarded;
-  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above, op.tried_before});
+  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above});
 }
 
 void batch_work::lead(operation& op) {
   auto& view = *st_.view;
-  auto rule = view.write_rule(op.partition);
-  if (!enough_alive(view.alive, std::max(rule.needed, rule.target_needed))) {
-    failed_answer why{errc::quorum_failed, true, quorum_text(0, rule.replicas, rule.needed)};
+  if (!enough_alive(view.alive, view.write_quorum)) {
+    failed_answer why{errc::quorum_failed, true, quorum_text(0, view.replicas, view.write_quorum)};
     return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
   }
   ++st_.loop->count.led;
   st_.loop->context().observe(op.above);
-  // What was tried before may have happened: that has to be seen first.
-  if ((!conditional(op.write->kind) && !op.tried_before) || op.above != 0)
+  if (!conditional(op.write->kind) || op.above != 0)
     return apply(op, {}, false);
   if (op.has_turn)
     return start_read(op);
@@ -59,7 +55,7 @@ void batch_work::apply(operation& op, record base, bool conditional) {
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
   ask(op, 0, st_.view->self, stage::apply,
       apply_call{std::move(what), std::move(base), conditional, !is_replica(op), apply_until(op),
-                 op.void_version, op.rewriting ? nullptr : op.tried_before});
+                 op.void_version});
 }
 
 /// When whoever waits for the decision gives it up, and may have the write done elsewhere.
@@ -82,9 +78,6 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
   auto why = std::get_if<failed_answer>(&x.what);
   if (!why)
     return fail(op, {errc::malformed, false, "the leader's answer was of another kind"});
-  // Under other lists somebody else may lead.
-  if (why->reason == errc::not_owner)
-    return fail(op, std::move(*why));
   if (came_too_late(op, *why)) {
     op.tried.pop_back();
     ++op.round;
@@ -122,8 +115,6 @@ void batch_work::on_applied(operation& op, answer& x) {
     // Replicas have it already, under the dot that was too low.
     if (op.rewriting)
       return fail(op, {why.reason, false, std::move(why.message)});
-    if (why.reason == errc::not_owner)
-      return fail(op, std::move(why));
     auto again =
         (why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op)) ||
         (!st_.forwarded && came_too_late(op, why));
@@ -146,7 +137,8 @@ void batch_work::on_applied(operation& op, answer& x) {
 /// Brings what was decided to all replicas, or to those who stand in for them.
 void batch_work::spread(operation& op) {
   auto nodes = places(op);
-  op.stores.emplace(as_wanted(st_.view->write_rule(op.partition), op.write->quorum));
+  op.stores.emplace(nodes.size(),
+                    quorum_of(op.write->quorum, st_.view->write_quorum, nodes.size()));
   op.fallbacks = {};
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i] == st_.view->self)
@@ -164,7 +156,7 @@ void batch_work::stand_in(operation& op, size_t place, bool unchanged) {
   auto& view = *st_.view;
   std::optional<member_index> node;
   if (op.replied || time_for_call(op))
-    node = op.fallbacks.next(view.preference(op.partition), places(op).size(), view.alive);
+    node = op.fallbacks.next(view.preference(op.partition), view.replicas, view.alive);
   settle(op, op.stores->on_replica_down(place, node.has_value(), unchanged));
   if (node)
     ask(op, place, *node, stage::hint,

@@ -12,7 +12,6 @@
 #include "actors/admin.hpp"
 #include "actors/dialer.hpp"
 #include "actors/gateway.hpp"
-#include "actors/handoff.hpp"
 #include "actors/hints.hpp"
 #include "actors/membership.hpp"
 #include "actors/on_loop.hpp"
@@ -151,8 +150,7 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   if (directory_)
     alive = [files = files_in(directory_), context = context] { note_alive(files, *context); };
   sync = system.spawn(kai::sync, context, vnodes, std::move(alive));
-  handoff = system.spawn(kai::handoff, context, topology);
-  admin = system.spawn(kai::admin, context, admin_sources{vnodes, sync, handoff, topology});
+  admin = system.spawn(kai::admin, context, vnodes, sync);
   hints = system.spawn(kai::hints, vnodes);
   stats = spawn_on_loop<stats_actor>(system, kai::stats, loop, vnodes, admin, sync);
   must_live(context, gateway, "gateway");
@@ -161,14 +159,12 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   must_live(context, admin, "admin");
   must_live(context, hints, "hints");
   must_live(context, sync, "sync");
-  must_live(context, handoff, "handoff");
   must_live(context, stats, "stats");
   for (auto& x : vnodes)
     must_live(context, x, "vnode");
   caf::anon_send(membership, start_atom::value, topology, admin);
   caf::anon_send(membership, start_atom::value, view_sink{hints});
   caf::anon_send(membership, start_atom::value, view_sink{sync});
-  caf::anon_send(membership, start_atom::value, view_sink{handoff});
   caf::anon_send(gateway, start_atom::value, vnodes, topology, admin);
   open_ = true;
   return caf::none;
@@ -299,7 +295,6 @@ void node_core::end_actors() {
   end(topology);
   end(admin);
   end(sync);
-  end(handoff);
   end(hints);
   end(stats);
   end(gateway);

@@ -1,7 +1,6 @@
 #include "protocol/quorum.hpp"
 
 #include <algorithm>
-#include <bit>
 
 namespace kai {
 
@@ -12,8 +11,8 @@ std::string quorum_text(size_t got, size_t places, size_t needed) {
 
 // --- read_core -----------------------------------------------------------------------------------
 
-read_core::read_core(const quorum_rule& rule, size_t record_place)
-    : rule_(rule), places_(rule.places) {
+read_core::read_core(size_t replicas, size_t quorum, size_t record_place)
+    : places_(replicas), quorum_(quorum) {
   places_[record_place].fetching = true;
 }
 
@@ -66,36 +65,12 @@ read_core::todo read_core::on_late() {
   return next();
 }
 
-template <class Is>
-size_t read_core::count_in_force(Is is) const {
-  auto end = places_.begin() + static_cast<ptrdiff_t>(rule_.replicas);
-  return static_cast<size_t>(std::count_if(places_.begin(), end, is));
-}
-
-template <class Is>
-size_t read_core::count_in_target(Is is) const {
-  size_t result = 0;
-  for (size_t i = 0; i < places_.size(); ++i)
-    result += rule_.in_target(i) && is(places_[i]);
-  return result;
-}
-
-bool read_core::holds_result(const place_state& x) const {
-  return x.answered && !x.failed && !x.storing && x.holds == merged_digest_;
-}
-
-bool read_core::enough_hold() const {
-  return has_record_ &&
-         count_in_force([&](auto& p) { return p.caught_up && holds_result(p); }) >= rule_.needed &&
-         (rule_.target == 0 ||
-          count_in_target([&](auto& p) { return holds_result(p); }) >= rule_.target_needed);
-}
-
-bool read_core::can_succeed() const {
-  auto may_count = [](auto& p) { return !p.failed && (!p.answered || p.caught_up); };
-  return count_in_force(may_count) >= rule_.needed &&
-         (rule_.target == 0 ||
-          count_in_target([](auto& p) { return !p.failed; }) >= rule_.target_needed);
+size_t read_core::holders() const {
+  if (!has_record_)
+    return 0;
+  return static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [this](auto& p) {
+    return p.answered && p.caught_up && !p.failed && !p.storing && p.holds == merged_digest_;
+  }));
 }
 
 size_t read_core::outstanding() const {
@@ -134,8 +109,10 @@ uint32_t read_core::places_to_fetch() {
 /// Before the reply: places that are behind, once a quorum is merged. After it: the same once all
 /// have answered.
 uint32_t read_core::places_to_store() {
-  auto included = count_in_force([](auto& p) { return p.included && p.caught_up && !p.failed; });
-  if (merged_.empty() || (replied_ ? outstanding() > 0 : included < rule_.needed))
+  auto included = static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [](auto& p) {
+    return p.included && p.caught_up && !p.failed;
+  }));
+  if (merged_.empty() || (replied_ ? outstanding() > 0 : included < quorum_))
     return 0;
   uint32_t result = 0;
   for (size_t i = 0; i < places_.size(); ++i) {
@@ -154,10 +131,13 @@ read_core::todo read_core::next() {
   todo result;
   result.fetch = places_to_fetch();
   if (!replied_) {
-    if (!enough_hold())
+    if (holders() < quorum_)
       result.store = places_to_store();
-    failed_ = !can_succeed();
-    replied_ = result.reply = failed_ || enough_hold();
+    auto possible = static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [](auto& p) {
+      return !p.failed && (!p.answered || p.caught_up);
+    }));
+    failed_ = possible < quorum_;
+    replied_ = result.reply = failed_ || holders() >= quorum_;
   }
   if (replied_ && !failed_)
     result.store |= places_to_store();
@@ -165,20 +145,18 @@ read_core::todo read_core::next() {
 }
 
 failed_answer read_core::failure() const {
-  auto got = count_in_force([](auto& p) { return p.answered && p.caught_up && !p.failed; });
-  if (rule_.target == 0 || got < rule_.needed)
-    return {reason_, true, quorum_text(got, rule_.replicas, rule_.needed)};
-  got = count_in_target([](auto& p) { return p.answered && !p.failed; });
-  return {reason_, true,
-          quorum_text(got, static_cast<size_t>(std::popcount(rule_.target)), rule_.target_needed)};
+  auto got = static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [](auto& p) {
+    return p.answered && p.caught_up && !p.failed;
+  }));
+  return {reason_, true, quorum_text(got, places_.size(), quorum_)};
 }
 
 bool read_core::finished() const { return replied_ && outstanding() == 0; }
 
 // --- write_core ----------------------------------------------------------------------------------
 
-write_core::write_core(const quorum_rule& rule)
-    : rule_(rule), places_(rule.places, place_state::waiting) {}
+write_core::write_core(size_t replicas, size_t quorum)
+    : places_(replicas, place_state::waiting), quorum_(quorum) {}
 
 write_core::verdict write_core::on_stored(size_t place) {
   places_[place] = place_state::stored;
@@ -216,56 +194,29 @@ bool write_core::only_refused() const {
          number(place_state::stored) == 1 && number(place_state::waiting) == 0;
 }
 
-/// How far the list of those places that `in` says is.
-template <class In>
-write_core::verdict write_core::verdict_of(size_t needed, In in) const {
-  auto number = [&](place_state s) {
-    size_t result = 0;
-    for (size_t i = 0; i < places_.size(); ++i)
-      result += places_[i] == s && in(i);
-    return result;
+write_core::verdict write_core::next() {
+  if (decided_)
+    return verdict::wait;
+  auto number = [this](place_state s) {
+    return static_cast<size_t>(std::count(places_.begin(), places_.end(), s));
   };
   auto stored = number(place_state::stored);
   auto open = stored + number(place_state::waiting);
   auto alive = open + number(place_state::refused);
-  auto hints = alive < needed;
-  auto counted = stored + (hints ? number(place_state::hinted) : 0);
-  auto possible =
-      open + (hints ? number(place_state::hinted) + number(place_state::waiting_for_stand_in) : 0);
-  return counted >= needed ? verdict::done : possible < needed ? verdict::failed : verdict::wait;
-}
-
-write_core::verdict write_core::next() {
-  if (decided_)
-    return verdict::wait;
-  auto result = verdict_of(rule_.needed, [this](size_t i) { return rule_.in_force(i); });
-  if (rule_.target != 0 && result != verdict::failed) {
-    auto then = verdict_of(rule_.target_needed, [this](size_t i) { return rule_.in_target(i); });
-    if (then != verdict::done)
-      result = then;
-  }
-  decided_ = result != verdict::wait;
-  return result;
+  auto counted = stored + (alive < quorum_ ? number(place_state::hinted) : 0);
+  auto possible = open + (alive < quorum_ ? number(place_state::hinted) +
+                                                number(place_state::waiting_for_stand_in)
+                                          : 0);
+  decided_ = counted >= quorum_ || possible < quorum_;
+  return !decided_ ? verdict::wait : counted >= quorum_ ? verdict::done : verdict::failed;
 }
 
 failed_answer write_core::failure() const {
-  auto taken = [this](size_t i) {
-    return places_[i] == place_state::stored || places_[i] == place_state::hinted;
-  };
-  size_t in_force = 0;
-  size_t in_target = 0;
-  auto nowhere = true;
-  for (size_t i = 0; i < places_.size(); ++i) {
-    in_force += taken(i) && rule_.in_force(i);
-    in_target += taken(i) && rule_.in_target(i);
-    nowhere = nowhere && !taken(i);
-  }
-  auto unchanged = nowhere && finished() && failures_unchanged_;
-  if (rule_.target == 0 || in_force < rule_.needed)
-    return {reason_, unchanged, quorum_text(in_force, rule_.replicas, rule_.needed)};
-  return {reason_, unchanged,
-          quorum_text(in_target, static_cast<size_t>(std::popcount(rule_.target)),
-                      rule_.target_needed)};
+  auto got = static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [](auto s) {
+    return s == place_state::stored || s == place_state::hinted;
+  }));
+  return {reason_, got == 0 && finished() && failures_unchanged_,
+          quorum_text(got, places_.size(), quorum_)};
 }
 
 bool write_core::finished() const {

@@ -10,30 +10,12 @@
 #include "protocol/version.hpp"
 
 /// The rules of N, R and W as pure state machines: answers in, what to do out. A *place* is a
-/// position in the key's preference list, 0 to N-1 (more while its partition moves); a node that
-/// stands in for a replica answers in its place.
+/// position in the key's preference list, 0 to N-1; a node that stands in for a replica answers in
+/// its place.
 namespace kai {
 
 template <class T>
-using per_place = boost::container::static_vector<T, limits::places_max>;
-
-/// What an operation needs: so many of the replicas in force and, while the partition moves, so
-/// many of those to come. A place may count for both.
-struct quorum_rule {
-  /// The first `replicas` places are those in force.
-  size_t replicas = 0;
-  size_t needed = 0;
-  /// A bit set of places; 0: the partition does not move.
-  uint32_t target = 0;
-  size_t target_needed = 0;
-  /// Of both.
-  size_t places = 0;
-
-  quorum_rule(size_t n, size_t quorum) : replicas(n), needed(quorum), places(n) {}
-
-  bool in_force(size_t place) const { return place < replicas; }
-  bool in_target(size_t place) const { return (target >> place & 1) != 0; }
-};
+using per_place = boost::container::static_vector<T, limits::replicas_max>;
 
 /// One read: asks one place for the record and the others for its digest, and replies when R
 /// replicas that are caught up hold the same.
@@ -42,10 +24,6 @@ struct quorum_rule {
 /// replicas before it replies*: a write that is on its way may be seen by this read only if no
 /// later read can miss it (Attiya, Bar-Noy, Dolev, 1995). Those still behind when all have answered
 /// are repaired after the reply.
-///
-/// While the partition moves, the replicas in force say what there is, and R of those to come have
-/// to hold it as well before the reply: whoever reads there later must not see less. Whether these
-/// have caught up does not matter then.
 class read_core {
 public:
   /// What the caller has to do after an input, as bit sets of places.
@@ -58,8 +36,8 @@ public:
     bool reply = false;
   };
 
-  /// `record_place`, one in force, is asked for the record, the others for digests.
-  read_core(const quorum_rule& rule, size_t record_place);
+  /// `record_place` is asked for the record, the others for digests.
+  read_core(size_t replicas, size_t quorum, size_t record_place);
 
   todo on_record(size_t place, std::string_view key, record_answer x);
   todo on_digest(size_t place, const digest_answer& x);
@@ -95,9 +73,7 @@ private:
   };
 
   todo next();
-  bool holds_result(const place_state& x) const;
-  bool enough_hold() const;
-  bool can_succeed() const;
+  size_t holders() const;
   size_t outstanding() const;
   bool pending(const place_state& x) const {
     return !x.failed && (!x.answered || x.fetching || x.storing);
@@ -105,14 +81,8 @@ private:
   uint32_t places_to_fetch();
   uint32_t places_to_store();
 
-  /// How many places in force, or in the target, satisfy `is`.
-  template <class Is>
-  size_t count_in_force(Is is) const;
-  template <class Is>
-  size_t count_in_target(Is is) const;
-
-  quorum_rule rule_;
   per_place<place_state> places_;
+  size_t quorum_;
   record merged_;
   uint64_t merged_digest_ = 0;
   bool has_record_ = false;
@@ -124,13 +94,12 @@ private:
 
 /// One write on its way to the replicas. A hint (a stand-in's copy) counts towards W only while
 /// fewer than W replicas are alive, so that every read quorum meets every write quorum even where
-/// nodes disagree about who is down. While the partition moves both lists need their W, each by
-/// this rule.
+/// nodes disagree about who is down.
 class write_core {
 public:
   enum class verdict : uint8_t { wait, done, failed };
 
-  explicit write_core(const quorum_rule& rule);
+  write_core(size_t replicas, size_t quorum);
 
   /// The place's own replica has it.
   verdict on_stored(size_t place);
@@ -161,11 +130,9 @@ private:
     failed
   };
   verdict next();
-  template <class In>
-  verdict verdict_of(size_t needed, In in) const;
 
-  quorum_rule rule_;
   per_place<place_state> places_;
+  size_t quorum_;
   bool decided_ = false;
   /// No failure left open whether its node stored.
   bool failures_unchanged_ = true;

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "protocol/paxos.hpp"
-#include "protocol/topology_changes.hpp"
+#include "protocol/topology.hpp"
 
 /// What topology actors of different nodes say to each other, inside service_call and text_answer.
 namespace kai {
@@ -17,6 +17,8 @@ struct topology_request {
     accept,
     /// `value` was decided.
     learn,
+    /// How many records do you hold?
+    census,
   };
 
   kind what = kind::get;
@@ -32,6 +34,8 @@ struct topology_reply {
   blob newer;
   /// To prepare and accept.
   paxos::answer vote;
+  /// To census: records of all kinds, tombstones included.
+  uint64_t records = 0;
 };
 
 std::string encode_text(const topology_request& x);
@@ -43,9 +47,6 @@ caf::expected<topology_reply> decode_topology_reply(const std::string& text);
 blob encode_blob(const topology& x);
 caf::expected<topology> decode_topology_blob(const blob& bytes);
 std::string encode_text(const member& x);
-std::string encode_text(const fill_report& x);
-/// The sender is alive.
-caf::expected<fill_report> decode_fill_report(const std::string& text);
 caf::expected<member> decode_member_text(const std::string& text);
 
 } // namespace kai

@@ -23,7 +23,7 @@ std::vector<zone> zones_of(const std::vector<member>& members) {
   std::map<std::string, size_t> named;
   for (size_t i = 0; i < members.size(); ++i) {
     const auto& x = members[i];
-    if (!stays(x.state))
+    if (x.state == member_state::leaving)
       continue;
     auto at = x.zone.empty() ? result.size() : named.emplace(x.zone, result.size()).first->second;
     if (at == result.size())

@@ -25,7 +25,7 @@ public:
 
   /// Empty, or what went wrong and where.
   std::string walk() {
-    step(write_core{{places_.size(), quorum_}}, false);
+    step(write_core{places_.size(), quorum_}, false);
     return defect_;
   }
   size_t ends() const { return ends_; }
@@ -95,7 +95,7 @@ private:
 } // namespace
 
 TEST_CASE("a write is done when W replicas have it, and says so once") {
-  write_core core{{3, 2}};
+  write_core core{3, 2};
   CHECK(core.on_stored(0) == verdict::wait);
   CHECK(core.on_stored(2) == verdict::done);
   CHECK_FALSE(core.finished());
@@ -104,7 +104,7 @@ TEST_CASE("a write is done when W replicas have it, and says so once") {
 }
 
 TEST_CASE("a hint does not count while W replicas are alive") {
-  write_core core{{3, 2}};
+  write_core core{3, 2};
   CHECK(core.on_replica_down(0, true) == verdict::wait);
   CHECK(core.on_hint(0) == verdict::wait);
   CHECK(core.on_stored(1) == verdict::wait);
@@ -112,13 +112,13 @@ TEST_CASE("a hint does not count while W replicas are alive") {
 }
 
 TEST_CASE("hints count where fewer than W replicas are alive") {
-  write_core core{{3, 2}};
+  write_core core{3, 2};
   CHECK(core.on_replica_down(0, true) == verdict::wait);
   CHECK(core.on_replica_down(1, true) == verdict::wait);
   CHECK(core.on_hint(0) == verdict::wait);
   CHECK(core.on_stored(2) == verdict::done);
 
-  write_core nobody{{3, 2}};
+  write_core nobody{3, 2};
   for (size_t i = 0; i < 3; ++i)
     nobody.on_replica_down(i, true);
   CHECK(nobody.on_hint(2) == verdict::wait);
@@ -126,7 +126,7 @@ TEST_CASE("hints count where fewer than W replicas are alive") {
 }
 
 TEST_CASE("a hint that waited counts as soon as a replica turns out to be dead") {
-  write_core core{{3, 2}};
+  write_core core{3, 2};
   core.on_replica_down(0, true);
   core.on_hint(0);
   core.on_stored(1);
@@ -134,7 +134,7 @@ TEST_CASE("a hint that waited counts as soon as a replica turns out to be dead")
 }
 
 TEST_CASE("a write fails when W can not be reached any more") {
-  write_core core{{3, 2}};
+  write_core core{3, 2};
   CHECK(core.on_failure(0, down) == verdict::wait);
   CHECK(core.on_failure(1, down) == verdict::failed);
   CHECK(core.failure().message == "0 of 3 replicas answered, 2 needed");
@@ -143,7 +143,7 @@ TEST_CASE("a write fails when W can not be reached any more") {
 
 TEST_CASE("a failed write is unchanged only if it certainly is nowhere") {
   const failed_answer full{errc::out_of_memory, true, {}};
-  write_core refused{{2, 2}};
+  write_core refused{2, 2};
   refused.on_failure(0, full);
   // The other has not answered: it may have it.
   CHECK_FALSE(refused.failure().unchanged);
@@ -151,16 +151,16 @@ TEST_CASE("a failed write is unchanged only if it certainly is nowhere") {
   CHECK(refused.failure().unchanged);
   CHECK(refused.failure().reason == errc::out_of_memory);
 
-  write_core silent{{2, 2}};
+  write_core silent{2, 2};
   silent.on_failure(0, full);
   silent.on_failure(1, timed_out);
   CHECK_FALSE(silent.failure().unchanged);
 
-  write_core broken{{1, 1}};
+  write_core broken{1, 1};
   broken.on_failure(0, {errc::storage_failed, false, {}});
   CHECK_FALSE(broken.failure().unchanged);
 
-  write_core partly{{2, 2}};
+  write_core partly{2, 2};
   partly.on_stored(0);
   partly.on_failure(1, full);
   CHECK_FALSE(partly.failure().unchanged);
@@ -179,7 +179,7 @@ TEST_CASE("in every order of events a write ends as a plain count of them says")
 }
 
 TEST_CASE("replicas that refuse a write are alive, and do not let hints count") {
-  write_core core{{3, 2}};
+  write_core core{3, 2};
   CHECK(core.on_stored(0) == verdict::wait);
   CHECK(core.on_refused(1) == verdict::wait);
   CHECK(core.on_replica_down(2, true) == verdict::failed);
@@ -189,7 +189,7 @@ TEST_CASE("replicas that refuse a write are alive, and do not let hints count") 
 }
 
 TEST_CASE("a write that only its leader has was refused and may be decided anew") {
-  write_core core{{3, 2}};
+  write_core core{3, 2};
   core.on_stored(0);
   core.on_refused(1);
   CHECK_FALSE(core.only_refused());
@@ -199,12 +199,12 @@ TEST_CASE("a write that only its leader has was refused and may be decided anew"
 }
 
 TEST_CASE("a write that another replica may have can not be decided anew") {
-  write_core core{{3, 2}};
+  write_core core{3, 2};
   core.on_stored(0);
   core.on_refused(1);
   CHECK(core.on_failure(2, timed_out) == verdict::failed);
   CHECK_FALSE(core.only_refused());
-  write_core more{{5, 3}};
+  write_core more{5, 3};
   more.on_stored(0);
   more.on_stored(1);
   more.on_refused(2);
@@ -214,7 +214,7 @@ TEST_CASE("a write that another replica may have can not be decided anew") {
 }
 
 TEST_CASE("a write that one replica refused is done when W others took it") {
-  write_core core{{3, 2}};
+  write_core core{3, 2};
   core.on_stored(0);
   core.on_refused(1);
   CHECK(core.on_stored(2) == verdict::done);
