@@ -102,6 +102,16 @@ size_t unsent_bytes_max(const connection_state& st) {
                                                             : limits::unsent_bytes_high;
 }
 
+void add_request(request_list& list, uint64_t sequence, const slot& s) {
+  auto& x = list.requests.emplace_back();
+  x.tag = sequence;
+  x.key = s.key;
+  if (s.reads_first)
+    x.quorum = s.extras.read_quorum;
+  else
+    x.write = s.write;
+}
+
 void start_commands(self_pointer self) {
   auto& st = self->state;
   auto window = std::clamp<size_t>(limits::answer_bytes_in_flight_max / st.answer_estimate, 1,
@@ -113,9 +123,7 @@ void start_commands(self_pointer self) {
     if (s.key.empty())
       start_barrier(self, sequence, s);
     else
-      st.starting.requests.push_back({sequence, s.key,
-                                      s.reads_first ? std::optional<mutation>{} : s.write,
-                                      s.reads_first ? s.extras.read_quorum : uint8_t{0}});
+      add_request(st.starting, sequence, s);
   });
   if (!st.starting.requests.empty())
     self->send(st.loop->take_coordinator(), std::exchange(st.starting, {}));
