@@ -98,6 +98,7 @@ void batch_work::on_answer(operation& op, const call_tag& tag, answer& x) {
   case stage::apply: return on_applied(op, x);
   case stage::store: return on_store_answer(op, tag, x);
   case stage::hint: return on_hint_answer(op, tag, x);
+  case stage::release: return;
   }
 }
 

@@ -24,7 +24,7 @@ struct coordinator_state {
   coordinator_state() = default;
 
   /// What a call was for; part of its tag.
-  enum class stage : uint8_t { read, write_back, forward, apply, store, hint };
+  enum class stage : uint8_t { read, write_back, forward, apply, store, hint, release };
 
   /// A call's tag: which operation, in which round, which place of its preference list, and what
   /// for.
@@ -60,8 +60,8 @@ struct coordinator_state {
     record decided;
     /// It was decided on what R replicas hold: see store_call::sole.
     bool sole = false;
-    /// See apply_call.
-    dot void_version;
+    /// Places that are down, whose stand-ins get their hints when the decision is committed.
+    uint32_t hints_due = 0;
     /// See lead_call.
     timestamp above = 0;
     /// It is written once more because a replica had a concurrent version with a higher clock.

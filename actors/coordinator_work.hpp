@@ -40,6 +40,7 @@ private:
   void on_store_answer(operation& op, const call_tag& tag, const answer& x);
   void on_hint_answer(operation& op, const call_tag& tag, const answer& x);
   void settle(operation& op, write_core::verdict x);
+  void commit(operation& op);
   void decide_anew(operation& op);
   void read_step(operation& op, const read_core::todo& todo);
   void read_done(operation& op);
@@ -81,6 +82,9 @@ private:
 
   std::span<const member_index> places(const operation& op) const {
     return st_.view->replica_places(op.partition);
+  }
+  size_t write_quorum(const operation& op) const {
+    return quorum_of(op.write->quorum, st_.view->write_quorum, places(op).size());
   }
   bool is_replica(const operation& op) const {
     return st_.view->owns(st_.view->self, op.partition);

@@ -55,7 +55,7 @@ void batch_work::apply(operation& op, record base, bool conditional) {
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
   ask(op, 0, st_.view->self, stage::apply,
       apply_call{std::move(what), std::move(base), conditional, !is_replica(op), apply_until(op),
-                 op.void_version});
+                 conditional && write_quorum(op) > 1});
 }
 
 /// When whoever waits for the decision gives it up, and may have the write done elsewhere.
@@ -137,11 +137,18 @@ void batch_work::on_applied(operation& op, answer& x) {
 /// Brings what was decided to all replicas, or to those who stand in for them.
 void batch_work::spread(operation& op) {
   auto nodes = places(op);
-  op.stores.emplace(nodes.size(),
-                    quorum_of(op.write->quorum, st_.view->write_quorum, nodes.size()));
+  auto quorum = write_quorum(op);
+  auto own = static_cast<size_t>(std::find(nodes.begin(), nodes.end(), st_.view->self) -
+                                 nodes.begin());
+  auto held = op.sole && quorum > 1;
+  op.stores = held ? write_core::of_decision(nodes.size(), quorum, own)
+                   : write_core{nodes.size(), quorum};
   op.fallbacks = {};
+  op.hints_due = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
-    if (nodes[i] == st_.view->self)
+    if (i == own && held)
+      continue;
+    if (i == own)
       settle(op, op.stores->on_stored(i));
     else if (st_.view->alive[nodes[i]])
       ask(op, i, nodes[i], stage::store, store_call{op.decided, op.sole});
@@ -154,6 +161,10 @@ void batch_work::spread(operation& op) {
 /// replica has certainly not stored it. Where there is none, sync will bring it.
 void batch_work::stand_in(operation& op, size_t place, bool unchanged) {
   auto& view = *st_.view;
+  if (op.stores->held()) {
+    op.hints_due |= 1u << place;
+    return settle(op, op.stores->on_replica_down(place, true, unchanged));
+  }
   std::optional<member_index> node;
   if (op.replied || time_for_call(op))
     node = op.fallbacks.next(view.preference(op.partition), view.replicas, view.alive);
@@ -188,20 +199,33 @@ void batch_work::on_hint_answer(operation& op, const call_tag& tag, const answer
 }
 
 void batch_work::settle(operation& op, write_core::verdict x) {
-  if (x == write_core::verdict::done)
-    reply(op, std::move(op.result));
-  else if (x == write_core::verdict::failed)
-    decide_anew(op);
+  switch (x) {
+  case write_core::verdict::wait: return;
+  case write_core::verdict::commit: return commit(op);
+  case write_core::verdict::done: return reply(op, std::move(op.result));
+  case write_core::verdict::failed: return decide_anew(op);
+  }
+}
+
+/// Enough other replicas have accepted the decision.
+void batch_work::commit(operation& op) {
+  auto nodes = places(op);
+  auto own = std::find(nodes.begin(), nodes.end(), st_.view->self) - nodes.begin();
+  ask(op, static_cast<size_t>(own), st_.view->self, stage::store, store_call{op.decided, true});
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (op.hints_due >> i & 1)
+      stand_in(op, i, true);
 }
 
 /// Two leaders decided at the same time, and the other one's decision reached the replicas first:
-/// decided once more, on top of that and as if this one had never been.
+/// decided once more, on top of that. Nobody has the first decision.
 void batch_work::decide_anew(operation& op) {
+  if (op.stores->held())
+    ask(op, 0, st_.view->self, stage::release, release_call{latest(op.decided)->written});
   auto anew = op.stores->only_refused() && op.round < limits::conditional_rounds_max && !late(op);
   if (!anew)
     return fail(op, op.stores->failure());
   ++st_.loop->count.contended;
-  op.void_version = latest(op.decided)->written;
   ++op.round;
   lead(op);
 }

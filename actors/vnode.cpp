@@ -60,10 +60,19 @@ private:
     if (!found)
       return failed(found.error());
     auto merged = merge(*found, what.value, &st_.siblings_dropped);
-    if (what.sole && merged.versions.size() > 1 && !what.value.versions.empty() &&
-        holds(merged, what.value.versions[0].written))
+    auto held = held_version(x.key);
+    if (held && holds(what.value, held->versions[0].written)) {
+      st_.held.erase(x.key);
+      held = nullptr;
+    }
+    record with_held;
+    if (held)
+      with_held = merge(merged, *held);
+    auto& all = held ? with_held : merged;
+    if (what.sole && all.versions.size() > 1 && !what.value.versions.empty() &&
+        holds(all, what.value.versions[0].written))
       return failed_answer{errc::contended, true, "another leader has written the key meanwhile"};
-    stored_answer result{shadowed_by(merged, what.value)};
+    stored_answer result{shadowed_by(all, what.value)};
     if (merged != *found)
       put(x, std::move(merged), *found);
     return result;
@@ -79,12 +88,10 @@ private:
       if (digest_of(x.key.view(), current) != digest_of(x.key.view(), what.base))
         return failed_answer{errc::contended, true, "the key changed meanwhile"};
     }
-    if (what.void_version.node != 0) {
-      std::erase_if(current.versions, [&](auto& v) { return v.written == what.void_version; });
-      if (current.versions.empty())
-        return failed_answer{errc::contended, false,
-                             "another leader has written the key meanwhile"};
-    }
+    // A blind write comes after a decision that is on its way; a decision was not made while
+    // another one of this node is.
+    if (auto held = held_version(x.key); held && !what.conditional)
+      current = merge(current, *held);
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
     // is what the decision goes by.
     auto stamp = st_.context->issue();
@@ -97,10 +104,6 @@ private:
         what.conditional ? decide(what.what, current, around) : decide_blindly(what.what);
     applied_answer result;
     result.result = std::move(decided.answer);
-    if (!decided.next && what.void_version.node != 0) {
-      result.value = current;
-      put(x, std::move(current), *found);
-    }
     if (!decided.next)
       return result;
     if (auto err = allow(stamp))
@@ -112,9 +115,25 @@ private:
     overwrite(current, std::move(*decided.next));
     result.result.cas = cas_unique(current);
     result.value = current;
-    if (!what.stand_in)
+    if (what.hold)
+      st_.held[x.key] = std::move(current);
+    else if (!what.stand_in)
       put(x, std::move(current), *found);
     return result;
+  }
+
+  answer_body carry_out(const call& x, const release_call& what) {
+    auto held = held_version(x.key);
+    if (held && holds(*held, what.written))
+      st_.held.erase(x.key);
+    return stored_answer{};
+  }
+
+  const record* held_version(const blob& key) const {
+    if (st_.held.empty())
+      return nullptr;
+    auto i = st_.held.find(key);
+    return i == st_.held.end() ? nullptr : &i->second;
   }
 
   static bool holds(const record& x, const dot& written) {

@@ -71,6 +71,9 @@ struct vnode_state {
   std::vector<work> waiting;
   bool flush_due = false;
   std::unordered_map<blob, pending_write, key_hasher> writes;
+  /// Decisions of this node that wait until other replicas have accepted them (apply_call::hold);
+  /// at most one per key whose turn it is.
+  std::unordered_map<blob, record, key_hasher> held;
   /// What it keeps for members that are down.
   hint_store hints;
   uint64_t siblings_dropped = 0;

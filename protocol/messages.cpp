@@ -57,6 +57,7 @@ void encode(byte_writer& out, const call& x) {
           },
           [&](const tree_call& y) { out.u64(y.root); },
           [&](const leaf_call& y) { out.u16(y.leaf); },
+          [](const release_call&) { CAF_CRITICAL("a release_call on its way to another node"); },
       },
       x.what);
 }
@@ -82,7 +83,7 @@ call decode_call(byte_reader& in) {
     x.what = std::move(y);
     break;
   }
-  // An apply_call never crosses the wire: whoever sends one is no kai node.
+  // An apply_call or release_call never crosses the wire: whoever sends one is no kai node.
   case 4: {
     service_call y;
     y.service = in.str();
@@ -277,6 +278,7 @@ size_t size_of(const call& x) {
                      [](const hint_call& y) { return y.target.size() + size_of(y.value); },
                      [](const tree_call&) { return size_t{8}; },
                      [](const leaf_call&) { return size_t{2}; },
+                     [](const release_call&) { return sizeof(dot); },
                  },
                  x.what);
   return 16 + x.key.size() + body;

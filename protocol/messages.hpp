@@ -51,9 +51,15 @@ struct apply_call {
   /// Refused when the dot would lie above: by then the write may have been done elsewhere, and
   /// newer ones may have followed. 0: any time.
   timestamp until = 0;
-  /// The version with this dot counts as never written: an earlier decision that the other replicas
-  /// refused.
-  dot void_version;
+  /// The version is made, and remembered, but not stored before a store_call brings it: enough
+  /// other replicas have to accept it first. Until then, or until a release_call, no other leader's
+  /// decision is accepted here.
+  bool hold = false;
+};
+
+/// The held version with this dot will not be stored. Never over the wire either.
+struct release_call {
+  dot written;
 };
 
 /// A request to one of the node's own services, "topology" for example. Answered with text_answer.
@@ -87,7 +93,7 @@ struct call {
   partition_id partition = 0;
   blob key;
   std::variant<read_call, store_call, lead_call, apply_call, service_call, hint_call, tree_call,
-               leaf_call>
+               leaf_call, release_call>
       what;
 };
 
@@ -125,7 +131,7 @@ struct lead_answer {
 };
 
 /// Answer to apply_call: what was decided, and the record that the other replicas have to store
-/// (empty when the write changes nothing). The leader itself has stored it.
+/// (empty when the write changes nothing). The leader itself has stored it, or holds it.
 struct applied_answer {
   outcome result;
   record value;

@@ -158,6 +158,13 @@ bool read_core::finished() const { return replied_ && outstanding() == 0; }
 write_core::write_core(size_t replicas, size_t quorum)
     : places_(replicas, place_state::waiting), quorum_(quorum) {}
 
+write_core write_core::of_decision(size_t replicas, size_t quorum, size_t held) {
+  write_core x{replicas, quorum};
+  x.places_[held] = place_state::held;
+  x.copies_min_ = std::min(quorum, replicas / 2 + 1);
+  return x;
+}
+
 write_core::verdict write_core::on_stored(size_t place) {
   places_[place] = place_state::stored;
   return next();
@@ -188,41 +195,44 @@ write_core::verdict write_core::on_refused(size_t place) {
   return next();
 }
 
+size_t write_core::number(place_state s) const {
+  return static_cast<size_t>(std::count(places_.begin(), places_.end(), s));
+}
+
+bool write_core::held() const { return number(place_state::held) > 0; }
+
 bool write_core::only_refused() const {
-  auto number = [this](place_state s) { return std::count(places_.begin(), places_.end(), s); };
   return failures_unchanged_ && number(place_state::refused) > 0 &&
-         number(place_state::stored) == 1 && number(place_state::waiting) == 0;
+         number(place_state::stored) + number(place_state::hinted) == 0 &&
+         number(place_state::waiting) == 0;
 }
 
 write_core::verdict write_core::next() {
   if (decided_)
     return verdict::wait;
-  auto number = [this](place_state s) {
-    return static_cast<size_t>(std::count(places_.begin(), places_.end(), s));
-  };
   auto stored = number(place_state::stored);
-  auto open = stored + number(place_state::waiting);
+  auto open = stored + number(place_state::waiting) + number(place_state::held);
   auto alive = open + number(place_state::refused);
-  auto counted = stored + (alive < quorum_ ? number(place_state::hinted) : 0);
-  auto possible = open + (alive < quorum_ ? number(place_state::hinted) +
-                                                number(place_state::waiting_for_stand_in)
-                                          : 0);
-  decided_ = counted >= quorum_ || possible < quorum_;
-  return !decided_ ? verdict::wait : counted >= quorum_ ? verdict::done : verdict::failed;
+  auto hints = alive < quorum_ ? number(place_state::hinted) : 0;
+  auto hints_coming = alive < quorum_ ? number(place_state::waiting_for_stand_in) : 0;
+  auto done = stored >= copies_min_ && stored + hints >= quorum_;
+  decided_ = done || open < copies_min_ || open + hints + hints_coming < quorum_;
+  if (decided_)
+    return done ? verdict::done : verdict::failed;
+  if (!held() || stored + 1 < std::max(copies_min_, std::min(quorum_, alive)))
+    return verdict::wait;
+  std::replace(places_.begin(), places_.end(), place_state::held, place_state::waiting);
+  return verdict::commit;
 }
 
 failed_answer write_core::failure() const {
-  auto got = static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [](auto s) {
-    return s == place_state::stored || s == place_state::hinted;
-  }));
+  auto got = number(place_state::stored) + number(place_state::hinted);
   return {reason_, got == 0 && finished() && failures_unchanged_,
           quorum_text(got, places_.size(), quorum_)};
 }
 
 bool write_core::finished() const {
-  return std::none_of(places_.begin(), places_.end(), [](auto s) {
-    return s == place_state::waiting || s == place_state::waiting_for_stand_in;
-  });
+  return number(place_state::waiting) + number(place_state::waiting_for_stand_in) == 0;
 }
 
 } // namespace kai

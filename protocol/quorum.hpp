@@ -95,11 +95,19 @@ private:
 /// One write on its way to the replicas. A hint (a stand-in's copy) counts towards W only while
 /// fewer than W replicas are alive, so that every read quorum meets every write quorum even where
 /// nodes disagree about who is down.
+///
+/// A *decision* (a conditional write) goes to the leader's own replica last, when enough others have
+/// accepted it: one that nobody accepts is then nowhere, and can not come to light when another
+/// leader has decided without it. More than half of the replicas have to accept it, whatever hints
+/// there are, or all of W where that is fewer, so that of two decisions one is refused.
 class write_core {
 public:
-  enum class verdict : uint8_t { wait, done, failed };
+  /// `commit`: the leader's own replica and the stand-ins take it now.
+  enum class verdict : uint8_t { wait, commit, done, failed };
 
   write_core(size_t replicas, size_t quorum);
+  /// Of a decision that the leader, in the place `held`, holds.
+  static write_core of_decision(size_t replicas, size_t quorum, size_t held);
 
   /// The place's own replica has it.
   verdict on_stored(size_t place);
@@ -112,8 +120,9 @@ public:
   verdict on_failure(size_t place, const failed_answer& x);
   /// The replica has a version that the leader did not know (store_call::sole).
   verdict on_refused(size_t place);
-  /// After `failed`: replicas refused it, and only its leader has it, hints that nobody reads
-  /// aside.
+  /// The leader's own replica has not been asked to take it.
+  bool held() const;
+  /// After `failed`: replicas refused it, and nobody has it.
   bool only_refused() const;
 
   /// `unchanged` only when no place has it or may still take it.
@@ -122,6 +131,7 @@ public:
 
 private:
   enum class place_state : uint8_t {
+    held,
     waiting,
     stored,
     waiting_for_stand_in,
@@ -130,9 +140,12 @@ private:
     failed
   };
   verdict next();
+  size_t number(place_state s) const;
 
   per_place<place_state> places_;
   size_t quorum_;
+  /// Real replicas among those that count towards the quorum.
+  size_t copies_min_ = 0;
   bool decided_ = false;
   /// No failure left open whether its node stored.
   bool failures_unchanged_ = true;

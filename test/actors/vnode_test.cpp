@@ -352,35 +352,44 @@ TEST_CASE("a decision that did not know a version is refused where that stands b
   CHECK(w.held() == both);
 }
 
-TEST_CASE("what the replicas refused is decided anew as if it had not been") {
+TEST_CASE("a decision that is held shows only to other leaders") {
   vnode_world w;
   auto first = applied(w.one(apply(mutation_kind::set, "1"))).value;
-  auto refused = applied(w.one(apply(mutation_kind::append, "x", first, true))).value;
-  auto base = merge(refused, by_another_node(w.wall_now(), "5"));
-  w.one(store_call{base});
-  auto again = apply(mutation_kind::append, "x", base, true);
-  again.void_version = latest(refused)->written;
-  auto result = applied(w.one(again));
-  REQUIRE(result.value.versions.size() == 1);
-  CHECK(result.value.versions[0].value.view() == "5x");
-  CHECK(w.held() == result.value);
-  // Where it now comes to nothing the refused version goes all the same.
-  auto more = applied(w.one(apply(mutation_kind::append, "y", result.value, true))).value;
-  auto with_other = merge(more, by_another_node(w.wall_now() + 9, "6"));
-  w.one(store_call{with_other});
-  auto add = apply(mutation_kind::add, "z", with_other, true);
-  add.void_version = latest(more)->written;
-  auto kept = applied(w.one(add));
-  CHECK(kept.result.kind == outcome_kind::not_stored);
-  REQUIRE(kept.value.versions.size() == 1);
-  CHECK(kept.value.versions[0].value.view() == "6");
-  CHECK(w.held() == kept.value);
-  // Nothing else is known of the key: that can not be told.
-  auto alone = applied(w.one(apply(mutation_kind::append, "!", kept.value, true))).value;
-  auto blind = apply(mutation_kind::append, "!", alone, true);
-  blind.void_version = latest(alone)->written;
-  CHECK(failure_in(w.one(blind)).reason == errc::contended);
-  CHECK_FALSE(failure_in(w.one(blind)).unchanged);
+  auto append = apply(mutation_kind::append, "x", first, true);
+  append.hold = true;
+  auto writes = w.storage->writes;
+  auto decided = applied(w.one(append)).value;
+  CHECK(w.storage->writes == writes);
+  CHECK(w.held() == first);
+  version v;
+  v.written = v.value_written = {78, w.wall_now() - 1};
+  v.value = blob::copy_of("1y");
+  auto other = first;
+  overwrite(other, v);
+  SECTION("whose decisions are refused") {
+    auto why = failure_in(w.one(store_call{other, true}));
+    CHECK(why.reason == errc::contended);
+    CHECK(why.unchanged);
+    CHECK(w.held() == first);
+    w.one(store_call{decided, true});
+    CHECK(w.held() == decided);
+  }
+  SECTION("whose blind writes have to lie above it") {
+    auto stored = std::get<stored_answer>(w.one(store_call{other}).what);
+    CHECK(stored.shadowed_by == latest(decided)->written.clock);
+  }
+  SECTION("until it is released, by its dot") {
+    w.one(release_call{{1, 2}});
+    CHECK(failure_in(w.one(store_call{other, true})).reason == errc::contended);
+    w.one(release_call{latest(decided)->written});
+    CHECK(std::holds_alternative<stored_answer>(w.one(store_call{other, true}).what));
+    CHECK(w.held() == other);
+  }
+  SECTION("and is below what this node writes blindly meanwhile") {
+    auto blind = applied(w.one(apply(mutation_kind::set, "new"))).value;
+    CHECK(std::holds_alternative<stored_answer>(w.one(store_call{decided, true}).what));
+    CHECK(w.held() == blind);
+  }
 }
 
 TEST_CASE("a dot above what the coordinator waits for is not made") {
