@@ -10,7 +10,6 @@ void batch_work::begin(request_list& xs) {
   st_.view = st_.loop->view;
   st_.origin = caf::actor_cast<response_sink>(self_->current_sender());
   st_.forwarded = xs.forwarded;
-  st_.sent = xs.sent;
   st_.began = self_->home_system().clock().now();
   st_.hedged = false;
   st_.unanswered = xs.requests.size();
@@ -22,6 +21,7 @@ void batch_work::begin(request_list& xs) {
     op.key = std::move(x.key);
     op.write = std::move(x.write);
     op.above = x.above;
+    op.until = x.until;
     op.quorum = x.quorum;
     start(op);
   }

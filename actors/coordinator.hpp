@@ -64,6 +64,8 @@ struct coordinator_state {
     uint32_t hints_due = 0;
     /// See lead_call.
     timestamp above = 0;
+    /// Until when whoever was asked last may decide the write.
+    timestamp until = 0;
     /// It is written once more because a replica had a concurrent version with a higher clock.
     bool rewriting = false;
     /// Raised when the operation starts over, so that answers to what it asked before find nobody.
@@ -90,8 +92,6 @@ struct coordinator_state {
   view_ptr view;
   response_sink origin;
   bool forwarded = false;
-  /// By the clock of the node that forwarded.
-  timestamp sent = 0;
   caf::actor_clock::time_point began;
   std::vector<operation> operations;
   std::vector<node_calls> nodes;

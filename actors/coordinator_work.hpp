@@ -106,7 +106,9 @@ private:
     auto patience = !st_.forwarded ? limits::request_deadline : lead_deadline_of(op.write->kind);
     return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
   }
-  timestamp apply_until(const operation& op) const;
+  timestamp from_now(std::chrono::microseconds x) const {
+    return st_.loop->context().now() + static_cast<timestamp>(x.count());
+  }
   bool came_too_late(const operation& op, const failed_answer& why) const;
   coordinator_state::node_calls& node_of(member_index node);
   bool at_hand(member_index node) const;

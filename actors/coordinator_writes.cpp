@@ -21,12 +21,13 @@ void batch_work::start_write(operation& op) {
   if (*leader == view.self)
     return lead(op);
   ++st_.loop->count.forwarded;
-  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above});
+  op.until = from_now(decide_within(op.write->kind));
+  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above, op.until});
 }
 
 void batch_work::lead(operation& op) {
   auto& view = *st_.view;
-  if (!enough_alive(view.alive, view.write_quorum)) {
+  if (!may_begin(places(op), view.alive, view.write_quorum, view.settling)) {
     failed_answer why{errc::quorum_failed, true, quorum_text(0, view.replicas, view.write_quorum)};
     return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
   }
@@ -52,17 +53,13 @@ void batch_work::apply(operation& op, record base, bool conditional) {
   ask_own_vnode(op, *op.write, std::move(base), conditional);
 }
 
+/// Not later than this coordinator, or the one that forwarded the write, waits for the decision.
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
+  auto own = from_now(limits::call_deadline);
+  op.until = st_.forwarded && op.until != 0 ? std::min(own, op.until) : own;
   ask(op, 0, st_.view->self, stage::apply,
-      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), apply_until(op),
+      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), op.until,
                  conditional && write_quorum(op) > 1});
-}
-
-/// When whoever waits for the decision gives it up, and may have the write done elsewhere.
-timestamp batch_work::apply_until(const operation& op) const {
-  auto in = [](std::chrono::microseconds x) { return static_cast<timestamp>(x.count()); };
-  auto own = st_.loop->context().now() + in(limits::call_deadline);
-  return st_.forwarded ? std::min(own, st_.sent + in(decide_within(op.write->kind))) : own;
 }
 
 /// The leader refused because by its clock it came too late, but somebody waits still: its clock
@@ -93,13 +90,14 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
   if (late(op))
     return fail(op, std::move(why));
   if (!why.unchanged) {
-    auto in = [](std::chrono::microseconds x) { return static_cast<timestamp>(x.count()); };
     auto& context = st_.loop->context();
     // Who answered, as one whose disk is full, has decided and will not again: its dot, if it made
-    // one, lies below the clock that its answer brought.
+    // one, lies below the clock that its answer brought. Who is silent may decide yet.
     auto silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
-    auto above = context.now() + (silent ? in(decide_within(op.write->kind)) : 1);
-    if (!repeatable(op.write->kind) || above > context.wall_clock() + in(limits::clock_lead_max))
+    auto above = silent ? op.until : context.now() + 1;
+    auto clock_limit = std::chrono::microseconds{limits::clock_lead_max}.count();
+    if (!repeatable(op.write->kind) ||
+        above > context.wall_clock() + static_cast<timestamp>(clock_limit))
       return fail(op, std::move(why));
     op.above = above;
   }

@@ -24,7 +24,7 @@ using pointer = dialer_actor::stateful_pointer<dialer_state>;
 using address_list = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
 
 /// Whether somebody accepts at `x` within the limit; `why` says why not.
-bool accepts(const addrinfo& x, std::string& why) {
+bool accepts(const addrinfo& x, std::chrono::milliseconds patience, std::string& why) {
   auto fd = ::socket(x.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) {
     why = std::strerror(errno);
@@ -34,7 +34,7 @@ bool accepts(const addrinfo& x, std::string& why) {
   if (code == EINPROGRESS) {
     pollfd p{fd, POLLOUT, 0};
     code = ETIMEDOUT;
-    if (::poll(&p, 1, static_cast<int>(limits::probe_connect.count())) == 1) {
+    if (::poll(&p, 1, static_cast<int>(patience.count())) == 1) {
       socklen_t size = sizeof code;
       ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size);
     }
@@ -45,7 +45,8 @@ bool accepts(const addrinfo& x, std::string& why) {
 }
 
 /// The numeric address of HOST:PORT at which somebody accepts.
-caf::expected<host_port> find_listener(const std::string& address) {
+caf::expected<host_port> find_listener(const std::string& address,
+                                       std::chrono::milliseconds patience) {
   auto target = parse_host_port(address);
   if (!target)
     return target.error();
@@ -60,15 +61,16 @@ caf::expected<host_port> find_listener(const std::string& address) {
   std::string why = "no address";
   for (auto* x = list.get(); x; x = x->ai_next) {
     char host[NI_MAXHOST];
-    if (accepts(*x, why) && ::getnameinfo(x->ai_addr, x->ai_addrlen, host, sizeof host, nullptr, 0,
+    if (accepts(*x, patience, why) && ::getnameinfo(x->ai_addr, x->ai_addrlen, host, sizeof host, nullptr, 0,
                                           NI_NUMERICHOST) == 0)
       return host_port{host, target->port};
   }
   return failure(errc::peer_down, address + ": " + why);
 }
 
-caf::result<gateway_actor> dial(pointer self, const std::string& address) {
-  auto listener = find_listener(address);
+caf::result<gateway_actor> dial(pointer self, const std::string& address,
+                                std::chrono::milliseconds patience) {
+  auto listener = find_listener(address, patience);
   if (!listener)
     return listener.error();
   auto promise = self->make_response_promise<gateway_actor>();
@@ -90,9 +92,9 @@ caf::result<gateway_actor> dial(pointer self, const std::string& address) {
 
 } // namespace
 
-dialer_actor::behavior_type dialer(pointer self) {
+dialer_actor::behavior_type dialer(pointer self, std::chrono::milliseconds patience) {
   return {
-      [self](dial_atom, const std::string& address) { return dial(self, address); },
+      [=](dial_atom, const std::string& address) { return dial(self, address, patience); },
   };
 }
 

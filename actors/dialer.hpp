@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
@@ -17,7 +19,8 @@ struct dialer_state {
 /// first whether somebody accepts, within a bounded time, and lets CAF connect only then.
 ///
 /// Spawned by node, one; runs detached, because name look-up and that look block. Lives as long as
-/// the node.
-dialer_actor::behavior_type dialer(dialer_actor::stateful_pointer<dialer_state> self);
+/// the node. `patience`: how long a connection that the look opens may take.
+dialer_actor::behavior_type dialer(dialer_actor::stateful_pointer<dialer_state> self,
+                                   std::chrono::milliseconds patience);
 
 } // namespace kai

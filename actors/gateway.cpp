@@ -103,7 +103,6 @@ void on_calls(pointer self, call_batch& batch) {
   for_vnodes.reserve(batch.calls.size());
   request_list to_lead;
   to_lead.forwarded = true;
-  to_lead.sent = batch.header.clock;
   for (auto& x : batch.calls) {
     if (auto service = std::get_if<service_call>(&x.what)) {
       serve(self, from, x.id, *service);
@@ -117,7 +116,7 @@ void on_calls(pointer self, call_batch& batch) {
       auto tag = st.next_tag++;
       st.forwarded.emplace(tag, gateway_state::forwarded_call{from, x.id});
       context.observe(lead->above);
-      to_lead.requests.push_back({tag, std::move(x.key), std::move(lead->what), lead->above});
+      to_lead.requests.push_back({tag, std::move(x.key), std::move(lead->what), lead->above, lead->until});
     } else {
       for_vnodes.push_back(std::move(x));
     }

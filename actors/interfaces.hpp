@@ -40,6 +40,7 @@ struct request {
   std::optional<mutation> write;
   /// See lead_call.
   timestamp above = 0;
+  timestamp until = 0;
   /// Of a read: how many replicas must agree, in place of the cluster's R; 0: as many as that.
   uint8_t quorum = 0;
 };
@@ -55,8 +56,6 @@ struct request_list {
   std::vector<request> requests;
   /// They were forwarded by another node: lead their writes here.
   bool forwarded = false;
-  /// When, by the clock of that node.
-  timestamp sent = 0;
 };
 
 struct response_list {
@@ -383,7 +382,9 @@ using membership_actor = caf::typed_actor<
     // peers: the member of this name is silent, do others reach it?
     caf::reacts_to<suspect_atom, std::string>,
     // peers: what the others say
-    caf::reacts_to<answer_list>>;
+    caf::reacts_to<answer_list>,
+    // itself: after so many views it has known the others long enough
+    caf::reacts_to<tick_atom, uint64_t>>;
 
 /// Keeps this node's replicas equal to the others'.
 using sync_actor = caf::typed_actor<

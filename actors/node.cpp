@@ -146,12 +146,12 @@ caf::error node::join() {
     outcome = std::move(err);
     changed_.notify_all();
   };
-  auto waiting =
-      core_.system.spawn([topology = core_.topology, report](caf::event_based_actor* self) {
-        self->request(topology, caf::infinite, start_atom::value)
-            .then([report](bool) { report(caf::none); },
-                  [report](caf::error& err) { report(std::move(err)); });
-      });
+  auto wait = [report](caf::event_based_actor* self, const topology_actor& topology) {
+    self->request(topology, caf::infinite, start_atom::value)
+        .then([report](bool) { report(caf::none); },
+              [report](caf::error& err) { report(std::move(err)); });
+  };
+  auto waiting = core_.system.spawn(wait, core_.topology);
   std::unique_lock lock{mutex_};
   changed_.wait(lock, [&] { return outcome || stopping_; });
   auto result = outcome ? *outcome : failure(errc::refused, "stopped while joining");

@@ -45,6 +45,7 @@ void encode(byte_writer& out, const call& x) {
           [&](const lead_call& y) {
             encode(out, y.what);
             out.u64(y.above);
+            out.u64(y.until);
           },
           [](const apply_call&) { CAF_CRITICAL("an apply_call on its way to another node"); },
           [&](const service_call& y) {
@@ -80,6 +81,7 @@ call decode_call(byte_reader& in) {
     lead_call y;
     y.what = decode_mutation(in);
     y.above = in.u64();
+    y.until = in.u64();
     x.what = std::move(y);
     break;
   }

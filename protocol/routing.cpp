@@ -21,6 +21,13 @@ bool enough_alive(const std::vector<bool>& alive, size_t write_quorum) {
   return write_quorum == 0;
 }
 
+bool may_begin(std::span<const member_index> replicas, const std::vector<bool>& alive,
+               size_t write_quorum, bool settling) {
+  auto reached = std::count_if(replicas.begin(), replicas.end(), [&](auto x) { return alive[x]; });
+  return enough_alive(alive, write_quorum) &&
+         (!settling || static_cast<size_t>(reached) >= write_quorum);
+}
+
 std::optional<member_index> stand_ins::next(std::span<const member_index> preference,
                                             size_t replicas, const std::vector<bool>& alive) {
   while (replicas + passed_ < preference.size())

@@ -19,9 +19,15 @@ std::optional<member_index> choose_leader(std::span<const member_index> preferen
                                           const std::vector<bool>& alive,
                                           const per_place<member_index>& tried);
 
-/// Whether W nodes can be reached at all. Who leads a write where they can not, as one that was
-/// stopped and has no connection yet, leaves it to others before anything has happened.
+/// Whether W nodes can be reached at all.
 bool enough_alive(const std::vector<bool>& alive, size_t write_quorum);
+
+/// Whether a write of a key with these replicas may be led. Who can not reach W nodes, as one that
+/// was stopped and has no connection yet, leaves it to others before anything has happened. So does
+/// one that is `settling`, it was alone until just now: whom it does not reach may be alive for
+/// everybody else, where reads would miss a write that counted hints in their place.
+bool may_begin(std::span<const member_index> replicas, const std::vector<bool>& alive,
+               size_t write_quorum, bool settling);
 
 /// The members that stand in for the replicas of one write that are down: the live fallbacks in
 /// their order, each once, for a write needs W different nodes.

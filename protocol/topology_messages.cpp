@@ -1,5 +1,7 @@
 #include "protocol/topology_messages.hpp"
 
+#include "protocol/messages.hpp"
+
 namespace kai {
 
 namespace {
@@ -89,6 +91,7 @@ caf::expected<topology> decode_topology_blob(const blob& bytes) {
 std::string encode_text(const member& x) {
   std::string bytes;
   byte_writer out{bytes};
+  out.u32(protocol_version);
   out.bytes(x.name);
   out.bytes(x.zone);
   out.bytes(x.memcache_address);
@@ -99,6 +102,11 @@ std::string encode_text(const member& x) {
 
 caf::expected<member> decode_member_text(const std::string& text) {
   byte_reader in{std::string_view{text}};
+  if (auto protocol = in.u32(); in.ok() && protocol != protocol_version)
+    return failure(errc::incompatible,
+                   "the node speaks version " + std::to_string(protocol) +
+                       " of the cluster protocol, this cluster version " +
+                       std::to_string(protocol_version));
   member x;
   x.name = in.str();
   x.zone = in.str();

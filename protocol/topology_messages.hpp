@@ -46,6 +46,8 @@ caf::expected<topology_reply> decode_topology_reply(const std::string& text);
 /// A topology, or a member, as bytes and back; checked with `validate`.
 blob encode_blob(const topology& x);
 caf::expected<topology> decode_topology_blob(const blob& bytes);
+/// Of a member, who wants to join: behind the protocol version of its node. Another version is
+/// errc::incompatible.
 std::string encode_text(const member& x);
 caf::expected<member> decode_member_text(const std::string& text);
 

@@ -84,8 +84,9 @@ struct world {
     }
   }
   uint64_t count(const std::string& target) const {
-    auto i = hints.report().held.find(target);
-    return i == hints.report().held.end() ? 0 : i->second.count;
+    auto report = hints.report();
+    auto i = report.held.find(target);
+    return i == report.held.end() ? 0 : i->second.count;
   }
 
   bool memory;

@@ -41,7 +41,7 @@ struct system_with_sockets {
   caf::actor_system system{cfg};
 };
 
-caf::behavior echo() {
+caf::behavior echo(caf::event_based_actor*, system_with_sockets*) {
   return {[](const std::string& x) { return x; }};
 }
 
@@ -133,7 +133,7 @@ struct server {
 TEST_CASE("messages of every size pass between two systems, in order") {
   system_with_sockets a;
   system_with_sockets b;
-  auto echoing = b.system.spawn(echo);
+  auto echoing = b.system.spawn(echo, &b);
   auto port = b.system.middleman().publish(echoing, 0, "127.0.0.1", true);
   REQUIRE(port);
   auto remote = a.system.middleman().remote_actor("127.0.0.1", *port);

@@ -18,11 +18,11 @@ using admin_atom = caf::atom_constant<caf::atom("admin")>;
 using admin_gateway = caf::typed_actor<
     caf::replies_to<admin_atom, std::string, std::vector<std::string>>::with<std::string>>;
 
-/// Answers with what it was asked; `refuse` with an error of ours, `silence` never.
-admin_gateway::behavior_type echo(admin_gateway::pointer self) {
-  return {[self](admin_atom, const std::string& command,
+/// Answers with what it was asked; `refused` with an error of ours, `silence` never.
+admin_gateway::behavior_type echo(admin_gateway::pointer self, const std::string& refused) {
+  return {[self, refused](admin_atom, const std::string& command,
                  const std::vector<std::string>& arguments) -> caf::result<std::string> {
-    if (command == "refuse")
+    if (command == refused)
       return failure(errc::refused, "n1 still answers");
     if (command == "silence")
       return self->make_response_promise<std::string>();
@@ -35,7 +35,7 @@ admin_gateway::behavior_type echo(admin_gateway::pointer self) {
 
 class served_gateway {
 public:
-  served_gateway() : gateway(system.spawn(echo)) {
+  served_gateway() : gateway(system.spawn(echo, std::string{"refuse"})) {
     auto port = system.middleman().publish(gateway, 0, "127.0.0.1");
     REQUIRE(port);
     address = {"127.0.0.1", *port};

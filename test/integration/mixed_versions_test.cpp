@@ -28,13 +28,14 @@ struct other_version {
       mine.protocol = protocol_version + 1;
       return mine;
     };
-    auto gateway = system.spawn([this, words](caf::event_based_actor*) -> caf::behavior {
+    auto run = [words](caf::event_based_actor*, other_version* here) -> caf::behavior {
       return {[words](hello_atom, const hello& x) { return words(x); },
-              [this](const call_batch&) { ++batches; },
+              [here](const call_batch&) { ++here->batches; },
               [](admin_atom, const std::string&, const std::vector<std::string>&) {
                 return std::string{};
               }};
-    });
+    };
+    auto gateway = system.spawn(run, this);
     auto at = parse_host_port(address);
     REQUIRE(at);
     auto published = system.middleman().publish(caf::actor_cast<gateway_actor>(gateway), at->port,

@@ -54,6 +54,20 @@ TEST_CASE("a write is begun only where W nodes are alive") {
   CHECK_FALSE(enough_alive({true, true}, 3));
 }
 
+TEST_CASE("who was alone until just now leads no write whose replicas it does not reach") {
+  struct row {
+    members dead;
+    bool settling, may;
+  };
+  const row table[] = {
+      {{}, false, true},       {{}, true, true},        {{0}, true, true},
+      {{0, 4}, false, true},   {{0, 4}, true, false},   {{1, 2}, true, true},
+      {{0, 3, 4}, false, true}, {{0, 3, 4}, true, false}, {{0, 1, 2, 4}, false, false},
+  };
+  for (auto& x : table)
+    CHECK(may_begin(replicas, all_but(x.dead), 2, x.settling) == x.may);
+}
+
 TEST_CASE("as many leaders are tried as there can be replicas") {
   members many(limits::replicas_max + 1);
   for (size_t i = 0; i < many.size(); ++i)

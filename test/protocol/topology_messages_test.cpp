@@ -75,9 +75,15 @@ TEST_CASE("a topology and a member survive their bytes") {
   auto x = decode_topology_blob(encode_blob(some_topology()));
   REQUIRE(x);
   CHECK(*x == some_topology());
-  auto y = decode_member_text(encode_text(some_member()));
+  auto text = encode_text(some_member());
+  auto y = decode_member_text(text);
   REQUIRE(y);
   CHECK(*y == some_member());
+  // A node of another version does not become one.
+  ++text[0];
+  auto other = decode_member_text(text);
+  REQUIRE_FALSE(other);
+  CHECK(other.error() == errc::incompatible);
 }
 
 TEST_CASE("texts of topology actors that are cut or longer are refused as malformed") {

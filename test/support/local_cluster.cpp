@@ -67,7 +67,7 @@ node_core& local_cluster::add_node(std::vector<std::string> seeds) {
 }
 
 void local_cluster::connect(size_t i) {
-  at(i).gateway = sys.spawn([this, i](caf::event_based_actor* self) -> caf::behavior {
+  auto forward = [this](caf::event_based_actor* self, size_t i) -> caf::behavior {
     auto inner = core(i).gateway;
     self->monitor(inner);
     self->set_down_handler([self](caf::down_msg& dm) { self->quit(dm.reason); });
@@ -81,7 +81,8 @@ void local_cluster::connect(size_t i) {
           return self->delegate(inner, atom, std::move(command), std::move(arguments));
         },
     };
-  });
+  };
+  at(i).gateway = sys.spawn(forward, i);
 }
 
 void local_cluster::disconnect(size_t i) {

@@ -45,7 +45,10 @@ public:
   /// An actor of any behaviour in the place of a typed one.
   template <class Handle, class Function>
   Handle fake(Function f) {
-    auto x = sys.spawn([f](caf::event_based_actor* self) -> caf::behavior { return f(self); });
+    auto run = [](caf::event_based_actor* self, const Function& f) -> caf::behavior {
+      return f(self);
+    };
+    auto x = sys.spawn(run, f);
     return caf::actor_cast<Handle>(own(caf::actor_cast<caf::strong_actor_ptr>(x)));
   }
 
