@@ -17,9 +17,9 @@ struct cluster_view {
   std::vector<peer_actor> peers;
   /// Whether the member's peer is connected.
   std::vector<bool> alive;
-  /// This node reached fewer than W of them until just now, as after its start: who is not alive
-  /// here may be alive for others.
-  bool settling = false;
+  /// Members that are not alive here, but perhaps for others: no other member has said that it does
+  /// not reach them either. This node may be the one that is cut off, or has just started.
+  std::vector<bool> unsure;
   /// N, R, W for the number of members there is.
   uint16_t replicas = 0;
   uint16_t read_quorum = 0;

@@ -27,7 +27,7 @@ void batch_work::start_write(operation& op) {
 
 void batch_work::lead(operation& op) {
   auto& view = *st_.view;
-  if (!may_begin(places(op), view.alive, view.write_quorum, view.settling)) {
+  if (!may_begin(places(op), view.alive, view.unsure, view.write_quorum)) {
     failed_answer why{errc::quorum_failed, true, quorum_text(0, view.replicas, view.write_quorum)};
     return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
   }

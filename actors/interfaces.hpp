@@ -83,6 +83,8 @@ struct vnode_batch {
 struct peer_status {
   std::string name;
   bool up = false;
+  /// It is not up, and another member does not reach it either.
+  bool confirmed = false;
 };
 
 /// A record that a stand-in keeps for a member that was down.
@@ -382,9 +384,7 @@ using membership_actor = caf::typed_actor<
     // peers: the member of this name is silent, do others reach it?
     caf::reacts_to<suspect_atom, std::string>,
     // peers: what the others say
-    caf::reacts_to<answer_list>,
-    // itself: after so many views it has known the others long enough
-    caf::reacts_to<tick_atom, uint64_t>>;
+    caf::reacts_to<answer_list>>;
 
 /// Keeps this node's replicas equal to the others'.
 using sync_actor = caf::typed_actor<

@@ -1,32 +1,16 @@
 #include "actors/membership.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include "actors/on_loop.hpp"
 #include "actors/peer.hpp"
 #include "protocol/limits.hpp"
-#include "protocol/routing.hpp"
 
 namespace kai {
 
 namespace {
 
 using pointer = membership_actor::stateful_pointer<membership_state>;
-
-/// Who was alone takes a while to find out who is there.
-void settle(pointer self, cluster_view& view) {
-  auto& st = self->state;
-  auto enough = enough_alive(view.alive, view.write_quorum);
-  if (enough && st.alone) {
-    st.settling = true;
-    self->delayed_send(self, limits::recovery_patience, tick_atom::value, ++st.settling_number);
-  }
-  st.alone = !enough;
-  auto all = std::find(view.alive.begin(), view.alive.end(), false) == view.alive.end();
-  st.settling = st.settling && enough && !all;
-  view.settling = st.settling;
-}
 
 /// Tells everybody on this node who owns what and who is alive.
 void publish(pointer self) {
@@ -41,8 +25,8 @@ void publish(pointer self) {
     auto& peer = st.peers[st.current.members[i].name];
     view->peers.push_back(peer.handle);
     view->alive[i] = peer.up;
+    view->unsure[i] = !peer.up && !peer.confirmed;
   }
-  settle(self, *view);
   st.view = std::move(view);
   self->send(st.gateway, st.view);
   self->send(st.topology_keeper, st.view);
@@ -147,18 +131,15 @@ membership_actor::behavior_type membership(pointer self, io_loop_ptr loop,
       [self](topology& decided) { on_topology(self, decided); },
       [self](const peer_status& x) {
         auto i = self->state.peers.find(x.name);
-        if (i == self->state.peers.end() || i->second.up == x.up)
+        if (i == self->state.peers.end() ||
+            (i->second.up == x.up && i->second.confirmed == x.confirmed))
           return;
         i->second.up = x.up;
+        i->second.confirmed = x.confirmed;
         publish(self);
       },
       [self](suspect_atom, const std::string& name) { ask_witnesses(self, name); },
       [self](answer_list& xs) { self->state.surveys.on_answers(xs); },
-      [self](tick_atom, uint64_t number) {
-        auto& st = self->state;
-        if (number == st.settling_number && std::exchange(st.settling, false))
-          publish(self);
-      },
   };
 }
 

@@ -22,6 +22,8 @@ struct membership_state {
     peer_actor handle;
     std::string address;
     bool up = false;
+    /// See peer_status.
+    bool confirmed = false;
   };
 
   io_loop_ptr loop;
@@ -31,11 +33,6 @@ struct membership_state {
   admin_actor admin;
   std::vector<view_sink> listeners;
   topology current;
-  /// It reaches fewer than W members.
-  bool alone = true;
-  /// See cluster_view; ends with the tick of this number.
-  bool settling = false;
-  uint64_t settling_number = 0;
   std::map<std::string, entry> peers;
   /// Replaced ones, which end by themselves or with the node.
   std::vector<caf::actor_addr> retired;

@@ -57,8 +57,9 @@ void lost(pointer self, const char* why) {
                                 why, st.open_calls);
     self->demonitor(st.remote.address());
     // Its successor speaks for the member now.
+    st.confirmed = st.doubts.confirmed();
     if (!st.retired)
-      self->send(st.membership, peer_status{st.member_name, false});
+      self->send(st.membership, peer_status{st.member_name, false, st.confirmed});
   }
   st.up = false;
   st.remote = nullptr;
@@ -136,6 +137,8 @@ void do_without(pointer self, const std::string& why, bool loudly) {
     log.warning("{} at {}: {}", st.member_name, st.address, why);
   else
     log.debug("{} at {}: {}", st.member_name, st.address, why);
+  if (!st.confirmed && !st.retired)
+    self->send(st.membership, suspect_atom::value, st.member_name);
   dial_later(self);
 }
 
@@ -148,6 +151,7 @@ void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
     return do_without(self, why, true);
   st.remote = remote;
   st.up = true;
+  st.confirmed = false;
   st.up_since = now(self);
   st.backoff = limits::reconnect_min;
   st.doubts.on_connected(since_start(now(self)));
@@ -335,6 +339,15 @@ void tick(pointer self) {
   }
 }
 
+void on_witness(pointer self, bool reached) {
+  auto& st = self->state;
+  if (st.up)
+    return st.doubts.on_witness(reached);
+  if (reached || st.retired || std::exchange(st.confirmed, true))
+    return;
+  self->send(st.membership, peer_status{st.member_name, false, true});
+}
+
 void on_answers(pointer self, answer_batch& batch) {
   auto& st = self->state;
   st.doubts.on_sign(since_start(now(self)));
@@ -379,7 +392,7 @@ peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string membe
       [self](call_list& calls) { take(self, calls); },
       [self](answer_batch& batch) { on_answers(self, batch); },
       [self](stop_atom) { retire(self); },
-      [self](witness_atom, bool reached) { self->state.doubts.on_witness(reached); },
+      [self](witness_atom, bool reached) { on_witness(self, reached); },
       [self](flush_batch_atom) { flush(self); },
       [self](tick_atom) { tick(self); },
       [self](dial_atom) { dial(self); },

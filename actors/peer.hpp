@@ -52,6 +52,8 @@ struct peer_state {
 
   gateway_actor remote;
   bool up = false;
+  /// Not up, and another member does not reach it either.
+  bool confirmed = false;
   bool dialing = false;
   /// Set: another peer stands for the member, or it is gone.
   std::optional<caf::actor_clock::time_point> retired;

@@ -22,10 +22,15 @@ bool enough_alive(const std::vector<bool>& alive, size_t write_quorum) {
 }
 
 bool may_begin(std::span<const member_index> replicas, const std::vector<bool>& alive,
-               size_t write_quorum, bool settling) {
-  auto reached = std::count_if(replicas.begin(), replicas.end(), [&](auto x) { return alive[x]; });
+               const std::vector<bool>& unsure, size_t write_quorum) {
+  size_t reached = 0;
+  size_t in_doubt = 0;
+  for (auto x : replicas) {
+    reached += alive[x];
+    in_doubt += unsure[x];
+  }
   return enough_alive(alive, write_quorum) &&
-         (!settling || static_cast<size_t>(reached) >= write_quorum);
+         (reached >= write_quorum || reached + in_doubt < write_quorum);
 }
 
 std::optional<member_index> stand_ins::next(std::span<const member_index> preference,

@@ -24,10 +24,10 @@ bool enough_alive(const std::vector<bool>& alive, size_t write_quorum);
 
 /// Whether a write of a key with these replicas may be led. Who can not reach W nodes, as one that
 /// was stopped and has no connection yet, leaves it to others before anything has happened. So does
-/// one that is `settling`, it was alone until just now: whom it does not reach may be alive for
-/// everybody else, where reads would miss a write that counted hints in their place.
+/// one that would have to count hints in the place of replicas that are `unsure`, which only this
+/// node does not reach, as far as it knows: the others may, and their reads would miss the write.
 bool may_begin(std::span<const member_index> replicas, const std::vector<bool>& alive,
-               size_t write_quorum, bool settling);
+               const std::vector<bool>& unsure, size_t write_quorum);
 
 /// The members that stand in for the replicas of one write that are down: the live fallbacks in
 /// their order, each once, for a write needs W different nodes.

@@ -25,7 +25,7 @@ suspicion::step suspicion::tick(time now) {
   if (late > time{0})
     last_sign_ += late;
   auto silent = now - last_sign_;
-  auto patience = missed_ && !reached_ ? limits::probe_timeout_unreached : limits::probe_timeout;
+  auto patience = confirmed() ? limits::probe_timeout_unreached : limits::probe_timeout;
   if (silent > patience)
     return step::lost;
   if (silent <= limits::suspect_after || asked_)

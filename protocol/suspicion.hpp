@@ -33,6 +33,8 @@ public:
   step tick(time now);
 
   bool suspected() const { return asked_; }
+  /// Another member said in this silence that it does not reach it, and none that it does.
+  bool confirmed() const { return missed_ && !reached_; }
 
 private:
   time last_sign_{0};
