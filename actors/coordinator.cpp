@@ -141,7 +141,7 @@ void batch_work::read_done(operation& op) {
   if (!core.failed())
     return apply(op, core.result(), true);
   // What cannot see the key's state does not act on it; only `delete` goes on, as `set` would.
-  if (always_writable(op.write->kind))
+  if (always_writable(*op.write))
     return apply(op, {}, false);
   auto why = core.failure();
   why.unchanged = true;

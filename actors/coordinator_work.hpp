@@ -93,17 +93,22 @@ private:
   static size_t quorum_of(uint8_t wanted, size_t usual, size_t places) {
     return wanted == 0 ? usual : std::min<size_t>(wanted, places);
   }
+  /// By what this node knows now, not by what it knew when the operation began.
+  bool confirmed_down(member_index node) const {
+    auto& now = *st_.loop->view;
+    return now.topo.epoch == st_.view->topo.epoch && !now.alive[node] && !now.unsure[node];
+  }
   uint32_t index_of(const operation& op) const {
     return static_cast<uint32_t>(&op - st_.operations.data());
   }
   auto elapsed() const { return self_->home_system().clock().now() - st_.began; }
   bool late(const operation& op) const {
     return elapsed() >
-           (conditional(op.write->kind) ? limits::attempts_until : limits::blind_attempts_until);
+           (conditional(*op.write) ? limits::attempts_until : limits::blind_attempts_until);
   }
   /// Whether one more call can be answered before nobody waits for this operation any more.
   bool time_for_call(const operation& op) const {
-    auto patience = !st_.forwarded ? limits::request_deadline : lead_deadline_of(op.write->kind);
+    auto patience = !st_.forwarded ? limits::request_deadline : lead_deadline_of(*op.write);
     return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
   }
   timestamp from_now(std::chrono::microseconds x) const {

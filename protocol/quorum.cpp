@@ -1,6 +1,7 @@
 #include "protocol/quorum.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace kai {
 
@@ -175,8 +176,10 @@ write_core::verdict write_core::on_hint(size_t place) {
   return next();
 }
 
-write_core::verdict write_core::on_replica_down(size_t place, bool stand_in, bool unchanged) {
+write_core::verdict write_core::on_replica_down(size_t place, bool stand_in, bool unchanged,
+                                                bool confirmed) {
   failures_unchanged_ = failures_unchanged_ && unchanged;
+  in_doubt_ |= confirmed ? 0 : 1u << place;
   places_[place] = stand_in ? place_state::waiting_for_stand_in : place_state::failed;
   return next();
 }
@@ -212,7 +215,7 @@ write_core::verdict write_core::next() {
     return verdict::wait;
   auto stored = number(place_state::stored);
   auto open = stored + number(place_state::waiting) + number(place_state::held);
-  auto alive = open + number(place_state::refused);
+  auto alive = open + number(place_state::refused) + static_cast<size_t>(std::popcount(in_doubt_));
   auto hints = alive < quorum_ ? number(place_state::hinted) : 0;
   auto hints_coming = alive < quorum_ ? number(place_state::waiting_for_stand_in) : 0;
   auto done = stored >= copies_min_ && stored + hints >= quorum_;
