@@ -6,9 +6,8 @@ namespace kai {
 
 cluster_view::cluster_view(topology decided, member_index own_index)
     : topo(std::move(decided)), self(own_index), alive(topo.members.size()),
-      unsure(topo.members.size()),
-      replicas(topo.replicas_now()), read_quorum(topo.read_quorum_now()),
-      write_quorum(topo.write_quorum_now()) {
+      unsure(topo.members.size()), replicas(topo.replicas_now()),
+      read_quorum(topo.read_quorum_now()), write_quorum(topo.write_quorum_now()) {
   order_.reserve(topo.settings.partitions * topo.members.size());
   for (uint32_t i = 0; i < topo.settings.partitions; ++i) {
     auto order = topo.preference(static_cast<partition_id>(i));

@@ -93,11 +93,6 @@ private:
   static size_t quorum_of(uint8_t wanted, size_t usual, size_t places) {
     return wanted == 0 ? usual : std::min<size_t>(wanted, places);
   }
-  /// By what this node knows now, not by what it knew when the operation began.
-  bool confirmed_down(member_index node) const {
-    auto& now = *st_.loop->view;
-    return now.topo.epoch == st_.view->topo.epoch && !now.alive[node] && !now.unsure[node];
-  }
   uint32_t index_of(const operation& op) const {
     return static_cast<uint32_t>(&op - st_.operations.data());
   }

@@ -136,11 +136,11 @@ void batch_work::on_applied(operation& op, answer& x) {
 void batch_work::spread(operation& op) {
   auto nodes = places(op);
   auto quorum = write_quorum(op);
-  auto own = static_cast<size_t>(std::find(nodes.begin(), nodes.end(), st_.view->self) -
-                                 nodes.begin());
+  auto own =
+      static_cast<size_t>(std::find(nodes.begin(), nodes.end(), st_.view->self) - nodes.begin());
   auto held = op.sole && quorum > 1;
-  op.stores = held ? write_core::of_decision(nodes.size(), quorum, own)
-                   : write_core{nodes.size(), quorum};
+  op.stores =
+      held ? write_core::of_decision(nodes.size(), quorum, own) : write_core{nodes.size(), quorum};
   op.fallbacks = {};
   op.hints_due = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
@@ -159,7 +159,7 @@ void batch_work::spread(operation& op) {
 /// replica has certainly not stored it. Where there is none, sync will bring it.
 void batch_work::stand_in(operation& op, size_t place, bool unchanged) {
   auto& view = *st_.view;
-  auto confirmed = confirmed_down(places(op)[place]);
+  auto confirmed = !view.unsure[places(op)[place]];
   if (op.stores->held()) {
     op.hints_due |= 1u << place;
     return settle(op, op.stores->on_replica_down(place, true, unchanged, confirmed));

@@ -116,7 +116,8 @@ void on_calls(pointer self, call_batch& batch) {
       auto tag = st.next_tag++;
       st.forwarded.emplace(tag, gateway_state::forwarded_call{from, x.id});
       context.observe(lead->above);
-      to_lead.requests.push_back({tag, std::move(x.key), std::move(lead->what), lead->above, lead->until});
+      to_lead.requests.push_back(
+          {tag, std::move(x.key), std::move(lead->what), lead->above, lead->until});
     } else {
       for_vnodes.push_back(std::move(x));
     }

@@ -1,3 +1,4 @@
+// long: a connection with its calls, from dialing to its loss
 #include "actors/peer.hpp"
 
 #include <algorithm>

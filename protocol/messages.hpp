@@ -36,8 +36,8 @@ struct lead_call {
   /// this clock. The new dot has to lie above, or the client's next write might not win over the
   /// old one; and what was there before can not be told any more, so the write is a blind one.
   timestamp above = 0;
-  /// By the cluster's clock: the leader makes no dot above it, for by then another one may have been
-  /// asked. 0: any time.
+  /// By the cluster's clock: the leader makes no dot above it, for by then another one may have
+  /// been asked. 0: any time.
   timestamp until = 0;
 };
 

@@ -96,10 +96,11 @@ private:
 /// fewer than W replicas are alive, so that every read quorum meets every write quorum even where
 /// nodes disagree about who is down.
 ///
-/// A *decision* (a conditional write) goes to the leader's own replica last, when enough others have
-/// accepted it: one that nobody accepts is then nowhere, and can not come to light when another
-/// leader has decided without it. More than half of the replicas have to accept it, whatever hints
-/// there are, or all of W where that is fewer, so that of two decisions one is refused.
+/// A *decision* (a conditional write) goes to the leader's own replica last, when enough others
+/// have accepted it: one that nobody accepts is then nowhere, and can not come to light when
+/// another leader has decided without it. More than half of the replicas have to accept it,
+/// whatever hints there are, or all of W where that is fewer, so that of two decisions one is
+/// refused.
 class write_core {
 public:
   /// `commit`: the leader's own replica and the stand-ins take it now.
@@ -114,8 +115,8 @@ public:
   /// A stand-in keeps it for the place's replica, which is down.
   verdict on_hint(size_t place);
   /// The place's replica will not answer; `stand_in`: another node was asked to keep a hint.
-  /// `unchanged`: it certainly has not stored. `confirmed`: it is down for others, too; hints do not
-  /// count in the place of one that others may read.
+  /// `unchanged`: it certainly has not stored. `confirmed`: it is down for others, too; hints do
+  /// not count in the place of one that others may read.
   verdict on_replica_down(size_t place, bool stand_in, bool unchanged = true,
                           bool confirmed = true);
   /// Neither the replica nor a stand-in took it.

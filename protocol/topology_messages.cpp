@@ -103,10 +103,9 @@ std::string encode_text(const member& x) {
 caf::expected<member> decode_member_text(const std::string& text) {
   byte_reader in{std::string_view{text}};
   if (auto protocol = in.u32(); in.ok() && protocol != protocol_version)
-    return failure(errc::incompatible,
-                   "the node speaks version " + std::to_string(protocol) +
-                       " of the cluster protocol, this cluster version " +
-                       std::to_string(protocol_version));
+    return failure(errc::incompatible, "the node speaks version " + std::to_string(protocol) +
+                                           " of the cluster protocol, this cluster version " +
+                                           std::to_string(protocol_version));
   member x;
   x.name = in.str();
   x.zone = in.str();

@@ -1,3 +1,4 @@
+// long: a table row for every command and circumstance
 #include "protocol/mutation.hpp"
 
 #include <random>
