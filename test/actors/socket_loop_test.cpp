@@ -105,10 +105,10 @@ struct server {
           [=](kai::half_closed_atom) { self->quit(); },
       };
     };
-    broker = sys.middleman().spawn_broker([on_client](caf::io::broker* self) -> caf::behavior {
+    auto listen = [on_client](caf::io::broker* self, uint16_t wanted) -> caf::behavior {
       return {
           [=](caf::open_atom) -> caf::result<uint16_t> {
-            auto bound = self->add_tcp_doorman(0, "127.0.0.1", true);
+            auto bound = self->add_tcp_doorman(wanted, "127.0.0.1", true);
             if (!bound)
               return bound.error();
             return bound->second;
@@ -116,7 +116,8 @@ struct server {
           [=](const caf::io::new_connection_msg& x) { self->fork(on_client, x.handle); },
           [](const caf::io::acceptor_closed_msg&) {},
       };
-    });
+    };
+    broker = sys.middleman().spawn_broker(listen, uint16_t{0});
     caf::scoped_actor self{sys};
     self->request(broker, patience, caf::open_atom::value)
         .receive([this](uint16_t x) { port = x; }, [](caf::error&) {});
@@ -204,10 +205,11 @@ TEST_CASE("a client that goes away while it is written to harms nobody else") {
 TEST_CASE("an actor on the loop that sends to itself for ever leaves the sockets their turn") {
   system_with_sockets s;
   server under_test{s.system, 1};
-  auto restless = s.system.middleman().spawn_broker([](caf::io::broker* self) -> caf::behavior {
-    self->send(self, caf::tick_atom::value);
-    return {[=](caf::tick_atom) { self->send(self, caf::tick_atom::value); }};
-  });
+  auto turn = [](caf::io::broker* self, int more) -> caf::behavior {
+    self->send(self, caf::tick_atom::value, more);
+    return {[=](caf::tick_atom, int x) { self->send(self, caf::tick_atom::value, x); }};
+  };
+  auto restless = s.system.middleman().spawn_broker(turn, 1);
   client x{under_test.port};
   x.send("r");
   CHECK(x.receive(1) == "r");
