@@ -171,6 +171,7 @@ void write_response(connection_state& st, slot& s, const response& x, memcache::
   auto meta = s.form.through == codec::meta;
   if (auto why = std::get_if<failed_answer>(&x.what)) {
     s.failed = true;
+    st.loop->count.no_memory += why->reason == errc::out_of_memory;
     auto text = why->message.empty() ? to_string(why->reason) : why->message;
     if (s.write && !s.reads_first)
       text += why->unchanged ? "; nothing was changed" : "; the change may have happened";
