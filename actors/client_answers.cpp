@@ -21,6 +21,7 @@ void count_outcome(counters& count, verb op, const outcome& x) {
     ++count.cmd_get;
     ++(hit ? count.get_hits : count.get_misses);
     break;
+  case verb::noop: break;
   case verb::remove: ++(hit ? count.delete_hits : count.delete_misses); break;
   case verb::incr: ++(hit ? count.incr_hits : count.incr_misses); break;
   case verb::decr: ++(hit ? count.decr_hits : count.decr_misses); break;

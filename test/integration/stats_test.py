@@ -9,8 +9,8 @@ import subprocess
 import time
 import unittest
 
-from memcache import Client, set_command
-from processes import Node, TestCase, main
+from memcache import Client, set_command, wait_for_quorums
+from processes import Node, Nodes, TestCase, main
 
 MEMCACHED = shutil.which("memcached")
 
@@ -112,13 +112,22 @@ class Stats(TestCase):
             self.assertEqual(stats[name], "0", name)
         self.assertEqual(stats["curr_items"], "1")
 
-    def test_what_does_not_fit_is_counted(self):
-        with Node("unused", "--storage.engine=memory", "--storage.memory-limit=100k") as node, \
-                Client(node.memcache) as client:
-            answers = [client.ask(set_command(b"key-%d" % i, b"x" * 10_000)) for i in range(20)]
-            refused = answers.count(b"SERVER_ERROR out of memory storing object\r\n")
-            self.assertGreater(refused, 0)
-            self.assertEqual(client.stats()["store_no_memory"], str(refused))
+    def test_what_does_not_fit_is_said_and_counted(self):
+        for count in (1, 3):
+            with self.subTest(nodes=count), \
+                    Nodes(self.directory, count, "--storage.engine=memory",
+                          "--storage.memory-limit=100k") as nodes:
+                wait_for_quorums(nodes.ports())
+                refused = 0
+                for port in nodes.ports():
+                    with Client(port) as client:
+                        answers = [client.ask(set_command(b"%d-%d" % (port, i), b"x" * 10_000))
+                                   for i in range(20)]
+                        found = answers.count(b"SERVER_ERROR out of memory storing object\r\n")
+                        self.assertEqual(answers.count(b"STORED\r\n") + found, len(answers), answers)
+                        self.assertEqual(client.stats()["store_no_memory"], str(found))
+                        refused += found
+                self.assertGreater(refused, 0)
 
     def test_topics_without_a_meaning_here_are_answered_all_the_same(self):
         for topic in (b"items", b"slabs", b"sizes", b"settings"):
