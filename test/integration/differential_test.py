@@ -16,7 +16,7 @@ import unittest
 
 from memcache import Client, set_command, wait_for_quorums
 from processes import Node, Nodes, TestCase, main
-from streams import BinaryStream, Stream
+from streams import KEYS, BinaryStream, Stream
 
 COMMANDS = int(os.environ.get("KAI_TEST_COMMANDS", "2000"))
 SEED = int(os.environ.get("KAI_TEST_SEED", "1"))
@@ -153,6 +153,15 @@ def report(number, data, expected, received):
 
 @unittest.skipUnless(MEMCACHED, "memcached is not installed")
 class Differential(TestCase):
+    def has_large_counter(self):
+        """Whether memcached holds a number from 2^63 on: there it depends on what is behind it in
+        memcached's memory whether it counts as one, a minus sign makes it none. Joined values get
+        there."""
+        with Client(self.port) as client:
+            found = client.get(*KEYS).values()
+        numbers = (int(x) for x in found if re.fullmatch(rb"\d+ *", x))
+        return any(2**63 <= x < 2**64 for x in numbers)
+
     def setUp(self):
         super().setUp()
         with socket.socket() as free:
@@ -240,12 +249,14 @@ class Differential(TestCase):
         for number, (data, splits) in enumerate(exchanges):
             expected = reference.exchange(data, splits, number)
             received = nodes[number % len(nodes)].exchange(data, splits, number)
-            if expected != received:
-                # What was permitted now must not make a difference later.
-                for port in (self.port, ports[0]):
-                    with Client(port) as client:
-                        client.ask(b"flush_all\r\n")
-            if comparable(expected) != comparable(received):
+            if expected == received:
+                continue
+            permitted = self.has_large_counter()
+            # What was permitted now must not make a difference later.
+            for port in (self.port, ports[0]):
+                with Client(port) as client:
+                    client.ask(b"flush_all\r\n")
+            if comparable(expected) != comparable(received) and not permitted:
                 differences += 1
                 report(number, data, comparable(expected), comparable(received))
                 self.assertLess(differences, 3)

@@ -3,7 +3,7 @@
 client of small values beside them goes on.
 
 KAI_TEST_LARGE_MB says how large (default 16), KAI_TEST_LARGE_ROUNDS how often each is stored and
-read on every node (default 1)."""
+read on every node (default 1), KAI_TEST_LARGE_ENGINE with which engine (default leveldb)."""
 
 import hashlib
 import multiprocessing
@@ -15,6 +15,7 @@ from processes import Nodes, TestCase, main
 
 SIZE = int(os.environ.get("KAI_TEST_LARGE_MB", "16")) << 20
 ROUNDS = int(os.environ.get("KAI_TEST_LARGE_ROUNDS", "1"))
+ENGINE = os.environ.get("KAI_TEST_LARGE_ENGINE", "leveldb")
 SMALL = b"v" * 1024
 
 
@@ -68,7 +69,8 @@ class LargeItems(TestCase):
                         found = client.get(b"large")[b"large"]
                         self.assertEqual(hashlib.sha256(found).digest(), digest)
 
-        with Nodes(self.directory, 3, "--memcache.max-item-size=128m") as nodes:
+        with Nodes(self.directory, 3, "--memcache.max-item-size=128m",
+                   f"--storage.engine={ENGINE}") as nodes:
             wait_for_quorums(nodes.ports())
             port = nodes.ports()[1]
             self.report("alone", self.beside(port, lambda: time.sleep(1)))
