@@ -54,6 +54,7 @@ caf::behavior acceptor(acceptor_self* self, io_loop_ptr loop) {
         if (!bound)
           return bound.error();
         self->state.listener = bound->first;
+        self->state.loop->listener = bound->first.id();
         return bound->second;
       },
       [self](const client_services& x) { self->state.services = x; },
@@ -65,6 +66,7 @@ caf::behavior acceptor(acceptor_self* self, io_loop_ptr loop) {
       [self](stop_atom) {
         self->state.stopping = true;
         self->close(self->state.listener);
+        self->state.loop->listener.reset();
         for (auto& [address, client] : self->state.connections)
           self->send(client, stop_atom::value);
         end_if_idle(self);

@@ -21,6 +21,7 @@ void count_outcome(counters& count, verb op, const outcome& x) {
     ++count.cmd_get;
     ++(hit ? count.get_hits : count.get_misses);
     break;
+  case verb::noop: break;
   case verb::remove: ++(hit ? count.delete_hits : count.delete_misses); break;
   case verb::incr: ++(hit ? count.incr_hits : count.incr_misses); break;
   case verb::decr: ++(hit ? count.decr_hits : count.decr_misses); break;
@@ -171,6 +172,7 @@ void write_response(connection_state& st, slot& s, const response& x, memcache::
   auto meta = s.form.through == codec::meta;
   if (auto why = std::get_if<failed_answer>(&x.what)) {
     s.failed = true;
+    st.loop->count.no_memory += why->reason == errc::out_of_memory;
     auto text = why->message.empty() ? to_string(why->reason) : why->message;
     if (s.write && !s.reads_first)
       text += why->unchanged ? "; nothing was changed" : "; the change may have happened";

@@ -155,7 +155,8 @@ void add_error(connection_state& st, memcache::parse_result& x) {
     ++st.loop->count.too_large;
   if (x.removes_key && st.authenticated) {
     slot s;
-    s.op = verb::remove;
+    // No command of the client's: it is not counted as one.
+    s.op = verb::noop;
     s.noreply = true;
     s.command = st.next_command++;
     s.key = std::move(x.command.keys.front());

@@ -237,6 +237,7 @@ void on_data(self_pointer self, const caf::io::new_data_msg& x) {
   if (st.closing)
     return;
   st.loop->count.bytes_read += x.buf.size();
+  st.heard = st.loop->context().wall_clock();
   fit_read_size(self, x.buf.size());
   if (!st.text && !st.binary)
     choose_parser(st, x.buf.front());
@@ -266,7 +267,9 @@ caf::behavior connection(connection_self* self, caf::io::connection_handle handl
   st.loop = std::move(loop);
   st.services = std::move(services);
   st.handle = handle;
+  st.heard = st.loop->context().wall_clock();
   st.authenticated = !st.loop->credentials;
+  st.loop->clients.insert(&st);
   self->set_default_handler(caf::drop);
   ++st.loop->count.curr_connections;
   ++st.loop->count.total_connections;

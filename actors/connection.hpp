@@ -39,7 +39,11 @@ struct connection_state {
   static inline const char* name = "kai.connection";
 
   connection_state() = default;
-  ~connection_state() { note_backlog(0); }
+  ~connection_state() {
+    note_backlog(0);
+    if (loop)
+      loop->clients.erase(this);
+  }
 
   /// What is left in the socket's buffer from now on.
   void note_backlog(size_t bytes) {
@@ -79,6 +83,8 @@ struct connection_state {
   std::optional<memcache::binary_parser> binary;
   memcache::parse_result parsed;
   pipeline commands;
+  /// When the client last sent something.
+  timestamp heard = 0;
   size_t read_bytes = limits::client_read_bytes_min;
   int small_reads = 0;
   uint64_t next_command = 0;

@@ -69,6 +69,8 @@ private:
   }
 
   void fail(operation& op, failed_answer why) {
+    if (op.full && why.reason == errc::quorum_failed)
+      why.reason = errc::out_of_memory;
     ++st_.loop->count.failed_requests;
     // A leader that was asked before may have done it.
     why.unchanged = why.unchanged && (st_.forwarded || op.above == 0);

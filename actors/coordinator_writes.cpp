@@ -102,6 +102,7 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
     op.above = above;
   }
   op.refused = op.refused || (why.reason != errc::peer_down && why.reason != errc::timed_out);
+  op.full = op.full || why.reason == errc::out_of_memory;
   ++op.round;
   start_write(op);
 }

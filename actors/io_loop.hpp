@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include <caf/stateful_actor.hpp>
@@ -17,6 +19,7 @@
 
 namespace kai {
 
+struct connection_state;
 struct coordinator_state;
 
 /// What happened on the request path since the start (or `stats reset`). Written on the loop's
@@ -50,6 +53,7 @@ struct counters {
   uint64_t bytes_read = 0;
   uint64_t bytes_written = 0;
   uint64_t too_large = 0;
+  uint64_t no_memory = 0;
   /// Writes that put a value in its place.
   uint64_t stored = 0;
   /// Reading stopped because the client had too much under way, or took too little.
@@ -92,6 +96,9 @@ public:
   vnode_list vnodes;
   counters count;
   memcache::access_marks access;
+  /// The listening socket for clients, and the connections that it brought; for `stats conns`.
+  std::optional<int64_t> listener;
+  std::unordered_set<const connection_state*> clients;
   /// Bytes of answers that clients have not taken yet.
   size_t unsent = 0;
   /// Who may use this node; null: everybody.

@@ -226,6 +226,12 @@ uint32_t take_group(peer_state& st) {
   return index;
 }
 
+/// Room for two of the largest values beside what is usual: a write may carry the old and the new
+/// one, and small calls go on meanwhile.
+size_t open_bytes_max(const peer_state& st) {
+  return limits::call_bytes_in_flight_max + 2 * st.loop->context().options.memcache.max_item_size;
+}
+
 void take(pointer self, call_list& calls) {
   auto& st = self->state;
   if (calls.calls.empty())
@@ -248,8 +254,7 @@ void take(pointer self, call_list& calls) {
       settle_failure(st, index, errc::peer_down);
       continue;
     }
-    if (st.open_calls > limits::calls_in_flight_max ||
-        st.open_bytes > limits::call_bytes_in_flight_max) {
+    if (st.open_calls > limits::calls_in_flight_max || st.open_bytes > open_bytes_max(st)) {
       ++st.loop->count.calls_refused;
       settle_failure(st, index, errc::overloaded);
       continue;

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "actors/client_list.hpp"
 #include "actors/connection.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/memcache/number.hpp"
@@ -53,6 +54,7 @@ void add_clients(stat_lines& out, io_loop& loop) {
   out.add("curr_connections", x.curr_connections);
   out.add("total_connections", x.total_connections);
   out.add("rejected_connections", x.rejected_connections);
+  out.add("connection_structures", x.curr_connections);
   out.add("cmd_get", x.cmd_get);
   out.add("cmd_set", x.cmd_set);
   out.add("cmd_flush", x.cmd_flush);
@@ -74,6 +76,7 @@ void add_clients(stat_lines& out, io_loop& loop) {
   out.add("touch_hits", x.touch_hits);
   out.add("touch_misses", x.touch_misses);
   out.add("store_too_large", x.too_large);
+  out.add("store_no_memory", x.no_memory);
   out.add("auth_cmds", x.auth_cmds);
   out.add("auth_errors", x.auth_errors);
   out.add("bytes_read", x.bytes_read);
@@ -82,12 +85,17 @@ void add_clients(stat_lines& out, io_loop& loop) {
 
 void add_storage(stat_lines& out, io_loop& loop, const vnode_report& x) {
   out.add("limit_maxbytes", loop.context().options.storage.memory_limit);
+  // One client too many is told so: the node never stops listening, and nobody waits for a thread.
   out.add("accepting_conns", 1);
+  out.add("listen_disabled_num", 0);
+  out.add("time_in_listen_disabled_us", 0);
   out.add("threads", 1);
+  out.add("conn_yields", 0);
   out.add("bytes", x.bytes);
   out.add("curr_items", x.keys);
   out.add("total_items", loop.count.stored);
   out.add("evictions", x.evicted);
+  out.add("reclaimed", 0);
 }
 
 void add_cluster(stat_lines& out, io_loop& loop, const vnode_report& report,
@@ -222,7 +230,9 @@ std::optional<std::string> plain_answer(pointer self, const std::vector<std::str
   }
   if (topic == "sizes")
     return "STAT sizes_status disabled\r\nEND\r\n";
-  if (topic == "conns" || topic == "extstore")
+  if (topic == "conns")
+    return list_clients(*st.loop);
+  if (topic == "extstore")
     return "END\r\n";
   for (auto asked : {"cluster", "items", "slabs"})
     if (topic == asked)

@@ -81,7 +81,7 @@ inline constexpr size_t partitions_max = 32768;
 inline constexpr size_t node_name_bytes_max = 128;
 inline constexpr size_t host_bytes_max = 255;
 
-/// Calls and bytes that one peer has in flight. Above: errc::overloaded.
+/// Calls and bytes (beside two of the largest values) in flight per peer. Above: errc::overloaded.
 inline constexpr size_t calls_in_flight_max = 16 * 1024;
 inline constexpr size_t call_bytes_in_flight_max = 64 * 1024 * 1024;
 

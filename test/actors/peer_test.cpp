@@ -361,7 +361,9 @@ TEST_CASE("calls and bytes above the limits are refused as overload") {
   CHECK(w.answers().size() == limits::calls_in_flight_max);
 
   auto large = w.some_call(5);
-  large.what = service_call{"x", std::string(limits::call_bytes_in_flight_max, 'x')};
+  auto most =
+      limits::call_bytes_in_flight_max + 2 * w.loop->context().options.memcache.max_item_size;
+  large.what = service_call{"x", std::string(most, 'x')};
   w.call_all({large, w.some_call(6)});
   w.run();
   got = w.answers();
@@ -370,6 +372,21 @@ TEST_CASE("calls and bytes above the limits are refused as overload") {
   CHECK(w.failure_in(got[0]).reason == errc::overloaded);
   REQUIRE(w.batches.size() == 1);
   CHECK(w.loop->count.calls_refused == 4);
+}
+
+TEST_CASE("a value of the largest size is taken, and small calls beside it") {
+  peer_world w;
+  w.loop->context().options.memcache.max_item_size = limits::item_bytes_max;
+  w.run();
+  auto large = w.some_call(1);
+  store_call store;
+  store.value.versions.emplace_back();
+  store.value.versions[0].value = blob::copy_of(std::string(limits::item_bytes_max, 'x'));
+  large.what = std::move(store);
+  w.call_all({large, w.some_call(2)});
+  w.run();
+  CHECK(w.answers().empty());
+  CHECK(w.loop->count.calls_refused == 0);
 }
 
 TEST_CASE("a list without calls leaves nothing behind") {

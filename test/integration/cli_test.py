@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 
-from processes import Node, Process, TestCase, fetch, main, run, store
+from memcache import Client, set_command
+from processes import (Node, Process, TestCase, admin, fetch, main, member, run, store,
+                       wait_settled)
 
 
 class Usage(TestCase):
@@ -63,6 +65,29 @@ class Running(TestCase):
             self.assertEqual(node.admin, "-")
             self.assertEqual(fetch(node.memcache, "key"), "value")
             self.assertEqual(node.stop(signal.SIGINT)[0], 0)
+
+    def test_nodes_listen_on_ipv6_and_say_so_in_brackets(self):
+        try:
+            with socket.socket(socket.AF_INET6) as probe:
+                probe.bind(("::1", 0))
+        except OSError:
+            self.skipTest("this machine has no IPv6")
+        v6 = ("--cluster.address=::1", "--storage.engine=memory")
+        with Node("unused", "--memcache.address=::1", *v6) as node, \
+                Node("unused", "--memcache.address=::", *v6, "-j", f"[::1]:{node.cluster}") as both:
+            node.host = "[::1]"
+            wait_settled(node)
+            self.assertEqual(node.name, f"[::1]:{node.cluster}")
+            with Client(node.memcache, host="::1") as client:
+                self.assertEqual(client.ask(set_command(b"a", b"1")), b"STORED\r\n")
+                mine = f"tcp6:[::1]:{client.socket.getsockname()[1]}"
+                self.assertIn(mine, client.stats(b"conns").values())
+            for host in ("::1", "127.0.0.1"):
+                with Client(both.memcache, host=host) as client:
+                    self.assertEqual(client.get(b"a"), {b"a": b"1"})
+            found = member(admin(node, "status"), node.name)
+            self.assertEqual((found["memcache"], found["cluster"]),
+                             (f"[::1]:{node.memcache}", f"[::1]:{node.cluster}"))
 
     def test_a_second_process_on_a_directory_is_refused(self):
         data = self.directory / "data"

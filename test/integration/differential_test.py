@@ -16,7 +16,7 @@ import unittest
 
 from memcache import Client, set_command, wait_for_quorums
 from processes import Node, Nodes, TestCase, main
-from streams import BinaryStream, Stream
+from streams import KEYS, BinaryStream, Stream
 
 COMMANDS = int(os.environ.get("KAI_TEST_COMMANDS", "2000"))
 SEED = int(os.environ.get("KAI_TEST_SEED", "1"))
@@ -30,6 +30,7 @@ PERMITTED = [
     (rb"(?m)^STAT .*\r\n", b"", "the figures of two servers"),
     (rb"(?m)^(VALUE \S+ \d+) \d+( .*)?\r\n(\d+) *\r\n", rb"\1\2\r\n\3\r\n",
      "a number that became shorter is padded, but in memcached not while a thread looks at the item"),
+    (rb", b'(\d+) +', ", rb", b'\1', ", "the same in binary, whose answers are compared as text"),
     (rb"(?s)^.*\(silent\)$", b"(silent)",
      "memcached keeps answers back while it waits for the end of a data block"),
     (rb" t(\d+)", lambda match: seconds(match), "two servers' seconds"),
@@ -121,8 +122,6 @@ class BinaryServer:
                     ">BBHBBHIIQ", header)
                 rest = self.client.exactly(body)
                 value = rest[extras + key:]
-                # As in text: a number that became shorter may be padded.
-                value = value.rstrip() if re.fullmatch(rb"\d+ *", value) else value
                 answers.append((opcode, status, opaque, rest[:extras], rest[extras:extras + key],
                                 value, self.named(cas)))
         except ConnectionError:
@@ -146,7 +145,7 @@ def comparable(answer):
 def report(number, data, expected, received):
     """What was sent, and the answers from where they part."""
     same = len(os.path.commonprefix([expected, received]))
-    same = expected.rfind(b"\n", 0, max(0, same - 1)) + 1
+    same = max(expected.rfind(b"\n", 0, max(0, same - 1)) + 1, same - 100)
     print(f"  seed {SEED}, exchange {number}, sent {data}\n"
           f"    after {same} equal bytes expected {expected[same:same + 200]}\n"
           f"    received {received[same:same + 200]}", flush=True)
@@ -154,6 +153,15 @@ def report(number, data, expected, received):
 
 @unittest.skipUnless(MEMCACHED, "memcached is not installed")
 class Differential(TestCase):
+    def has_large_counter(self):
+        """Whether memcached holds a number from 2^63 on: there it depends on what is behind it in
+        memcached's memory whether it counts as one, a minus sign makes it none. Joined values get
+        there."""
+        with Client(self.port) as client:
+            found = client.get(*KEYS).values()
+        numbers = (int(x) for x in found if re.fullmatch(rb"\d+ *", x))
+        return any(2**63 <= x < 2**64 for x in numbers)
+
     def setUp(self):
         super().setUp()
         with socket.socket() as free:
@@ -205,7 +213,8 @@ class Differential(TestCase):
 
     @staticmethod
     def packets():
-        """As `exchanges`. After a packet that closes the connection memcached forgets the others."""
+        """As `exchanges`, arithmetic after a get included. After a packet that closes the connection
+        memcached forgets the others."""
         stream, left = BinaryStream(SEED), COMMANDS
         while left > 0:
             commands = [stream.command() for _ in range(stream.random.choice([1, 1, 1, 2, 5]))]
@@ -213,7 +222,15 @@ class Differential(TestCase):
             # A server that closes with bytes unread takes its answers along.
             whole = any(stream.closes(*x) for x in commands)
             cuts = 0 if whole else stream.random.choice([0, 0, 0, 1, 3])
-            yield commands, [stream.random.random() for _ in range(cuts)]
+            splits = [stream.random.random() for _ in range(cuts)]
+            together, reads = [], False
+            for command in commands:
+                if reads and command[0] in stream.COUNT:
+                    yield together, splits
+                    together, reads = [], False
+                together.append(command)
+                reads |= command[0] in stream.READ | stream.TOUCH
+            yield together, splits
 
     def check_against(self, ports):
         """Each exchange goes through another node."""
@@ -232,12 +249,14 @@ class Differential(TestCase):
         for number, (data, splits) in enumerate(exchanges):
             expected = reference.exchange(data, splits, number)
             received = nodes[number % len(nodes)].exchange(data, splits, number)
-            if expected != received:
-                # What was permitted now must not make a difference later.
-                for port in (self.port, ports[0]):
-                    with Client(port) as client:
-                        client.ask(b"flush_all\r\n")
-            if comparable(expected) != comparable(received):
+            if expected == received:
+                continue
+            permitted = self.has_large_counter()
+            # What was permitted now must not make a difference later.
+            for port in (self.port, ports[0]):
+                with Client(port) as client:
+                    client.ask(b"flush_all\r\n")
+            if comparable(expected) != comparable(received) and not permitted:
                 differences += 1
                 report(number, data, comparable(expected), comparable(received))
                 self.assertLess(differences, 3)

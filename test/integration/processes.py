@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import select
 import shutil
 import signal
@@ -25,6 +26,12 @@ def run(program, *arguments, timeout=PATIENCE, inside=(), **options):
     somewhere else, as in a network namespace."""
     return subprocess.run([*inside, BIN / program, *arguments], capture_output=True, text=True,
                           timeout=timeout, check=False, stdin=subprocess.DEVNULL, **options)
+
+
+def raise_descriptor_limit(wanted):
+    """Of this process and its children, to what they use by themselves and `wanted` more."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, max(now, wanted + 1000)), most))
 
 
 class Process:

@@ -67,7 +67,8 @@ class Stream:
     def store(self):
         r, value = self.random, self.value()
         length = len(value) if r.random() < 0.97 else max(0, len(value) + r.randrange(-2, 3))
-        length = b"%d" % length
+        # Of a value of white space alone memcached reads on in its memory for a number.
+        length = b"%d" % (length if value else 0)
         if r.random() < 0.02:
             length = r.choice([b"-1", b"x", b"4294967297"])
         exptime = self.exptime(0, 0, 0, 0, 0, 1000, -1, 2592001)

@@ -1,21 +1,25 @@
 #!/usr/bin/env bash
 # Client libraries of other languages against three nodes: run.sh [BUILD/bin]
 # Each writes through one node and reads through another. Those whose package is missing are passed
-# over; `run.sh --install [BUILD/bin]` installs them first (Debian's packages, some hundred MB).
+# over; `run.sh --install [BUILD/bin]` installs them first (Debian's packages, some hundred MB; Node's
+# clients, which Debian does not have, through npm).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 packages=(libcache-memcached-perl libcache-memcached-fast-perl php-cli php-memcache php-memcached
   ruby ruby-dalli libspymemcached-java default-jdk-headless python3-pymemcache python3-pylibmc
   python3-memcache python3-binary-memcached golang-go golang-github-bradfitz-gomemcache-dev
   libmemcached-dev gcc)
+node_packages=(memcached@2.2.2 memjs@1.3.2)
 
 if [ "${1:-}" = --install ]; then
   shift
+  command -v npm >/dev/null || packages+=(nodejs npm)
   as_root=()
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
   "${as_root[@]}" apt-get -qq update
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null
+  "${as_root[@]}" npm install --silent --global "${node_packages[@]}" >/dev/null
 fi
 bin=${1:-$here/../../../build/bin}
 work=$(mktemp -d)
@@ -68,4 +72,8 @@ if command -v gcc >/dev/null && [ -f /usr/include/libmemcached/memcached.h ]; th
   gcc -o "$work/libmemcached" "$here/libmemcached.c" -lmemcached || true
 fi
 try "C libmemcached" "test -f /usr/include/libmemcached/memcached.h" "$work/libmemcached"
+NODE_PATH=$(npm root --global 2>/dev/null || true)
+export NODE_PATH
+try "Node memcached" "node -e 'require(\"memcached\")'" node "$here/memcached.js"
+try "Node memjs" "node -e 'require(\"memjs\")'" node "$here/memjs.js"
 exit "$failed"

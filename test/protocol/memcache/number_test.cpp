@@ -33,6 +33,7 @@ TEST_CASE("unsigned numbers are read by the rules of strtoull", "[memcache]") {
       {std::string_view{"\0005", 2}, {}},
       {"", {}},
       {" ", {}},
+      {"\r\n", {}},
       {"-", {}},
       {"+-1", {}},
       {"- 1", {}},
