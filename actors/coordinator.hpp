@@ -78,6 +78,10 @@ struct coordinator_state {
     per_place<member_index> tried;
     /// A replica that was asked to lead answered, if only with a refusal: then no stand-in leads.
     bool refused = false;
+    /// A node that was asked knows the partition's lists to be others.
+    bool outdated = false;
+    /// What was decided of this write already, maybe elsewhere, and could not be placed.
+    attempt_ptr tried_before;
   };
 
   /// One node this batch concerns.
