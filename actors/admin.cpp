@@ -427,6 +427,7 @@ caf::result<std::string> locate(pointer self, const std::string& key) {
     c.partition = partition;
     c.key = blob::copy_of(key);
     c.what = read_call{};
+    c.changed_at = view->topo.changed_at[partition];
     calls.emplace_back(x, std::move(c));
   }
   auto promise = self->make_response_promise<std::string>();

@@ -156,10 +156,11 @@ void batch_work::read_done(operation& op) {
 
 /// Begins anew where that may help: the operation did not fail, its view was too old or too new.
 void batch_work::fail(operation& op, failed_answer why) {
-  if (op.outdated && !op.decided.empty()) {
-    auto& last = *latest(op.decided);
-    op.tried_before = std::make_shared<const attempt>(attempt{last.written, op.result});
-  }
+  // A peer that is retired since answers that the node is down.
+  op.outdated = op.outdated || (st_.view && st_.view->topo.changed_at[op.partition] !=
+                                                st_.loop->view->topo.changed_at[op.partition]);
+  if (op.outdated)
+    note_attempt(op);
   // Who forwarded it begins anew: it knows how long the client has waited.
   if (op.outdated && st_.forwarded) {
     why.reason = errc::not_owner;
@@ -180,6 +181,17 @@ void batch_work::fail(operation& op, failed_answer why) {
   reply(op, std::move(why));
 }
 
+/// What was decided may be somewhere. Where nobody has accepted it, it is nowhere.
+void batch_work::note_attempt(operation& op) {
+  if (op.decided.empty() || !op.stores)
+    return;
+  auto held = op.sole && may_hold(op);
+  if (held && op.stores->failure().unchanged)
+    return;
+  op.tried_before = std::make_shared<const attempt>(
+      attempt{latest(op.decided)->written, op.result, !held && is_replica(op)});
+}
+
 /// Another coordinator does it for the same client, under the view that this node has by now.
 void batch_work::begin_anew(uint32_t index) {
   --st_.outstanding;
@@ -188,7 +200,7 @@ void batch_work::begin_anew(uint32_t index) {
   request_list again;
   again.began = st_.began;
   again.requests.push_back(
-      {op.tag, op.key, std::move(op.write), op.above, op.quorum, std::move(op.tried_before)});
+      {op.tag, op.key, std::move(op.write), op.above, 0, op.quorum, std::move(op.tried_before)});
   caf::send_as(caf::actor_cast<caf::actor>(st_.origin), st_.loop->take_coordinator(),
                std::move(again));
   send_all();

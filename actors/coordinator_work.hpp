@@ -73,6 +73,7 @@ private:
   }
 
   void fail(operation& op, failed_answer why);
+  void note_attempt(operation& op);
   /// A node knows of other lists than this operation, which may be why it fails.
   void note_refusal(operation& op, const answer& x) {
     auto why = std::get_if<failed_answer>(&x.what);

@@ -63,7 +63,8 @@ bool batch_work::may_begin(const operation& op) const {
   for (size_t i = 0; i < rule.places; ++i)
     if (rule.in_target(i))
       target.push_back(places(op)[i]);
-  return kai::may_begin(target, view.alive, view.unsure, rule.target_needed);
+  return kai::may_begin({target.data(), target.size()}, view.alive, view.unsure,
+                        rule.target_needed);
 }
 
 void batch_work::apply(operation& op, record base, bool conditional) {

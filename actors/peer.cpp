@@ -1,3 +1,4 @@
+// long: all that can happen to a call on its way to another node and back
 #include "actors/peer.hpp"
 
 #include <algorithm>

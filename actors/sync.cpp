@@ -1,3 +1,4 @@
+// long: whom this node compares with, and what follows for recovering, filling and reaping
 #include "actors/sync.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// long: every way in which a topology comes to a node, and what each wants checked
 #include "actors/topology_keeper.hpp"
 
 #include <algorithm>

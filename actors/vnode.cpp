@@ -92,8 +92,13 @@ private:
     // another one of this node is.
     if (auto held = held_version(x.key); held && !what.conditional)
       current = merge(current, *held);
-    if (what.tried && counts(current, what.tried->written))
-      return happened(x, what, std::move(current), *found);
+    if (what.tried && covers(current.seen, what.tried->written)) {
+      if (!what.tried->kept && !holds(current, what.tried->written))
+        return failed_answer{errc::quorum_failed, false,
+                             "the lists of the key's replicas changed, and others have written it"};
+      if (counts(current, what.tried->written))
+        return happened(x, what, std::move(current), *found);
+    }
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
     // is what the decision goes by.
     auto stamp = st_.context->issue();
@@ -143,8 +148,6 @@ private:
   /// Whether the attempt is part of what R replicas hold. Not if it would win over something that
   /// it did not know and that was acknowledged, maybe, when it was decided: then it is taken out.
   static bool counts(record& current, const dot& attempt) {
-    if (!covers(current.seen, attempt))
-      return false;
     if (current.versions.size() == 1 || latest(current)->written != attempt)
       return true;
     std::erase_if(current.versions, [&](const version& v) { return v.written == attempt; });

@@ -1,3 +1,4 @@
+// long: every message between nodes, to bytes and back
 #include "protocol/messages.hpp"
 
 #include <algorithm>
@@ -37,6 +38,7 @@ void encode(byte_writer& out, const attempt_ptr& x) {
   out.u64(x->written.node);
   out.u64(x->written.clock);
   encode(out, x->result);
+  out.u8(x->kept);
 }
 
 attempt_ptr decode_attempt(byte_reader& in) {
@@ -46,6 +48,7 @@ attempt_ptr decode_attempt(byte_reader& in) {
   x.written.node = in.u64();
   x.written.clock = in.u64();
   x.result = decode_outcome(in);
+  x.kept = in.u8() != 0;
   return std::make_shared<const attempt>(std::move(x));
 }
 

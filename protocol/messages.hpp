@@ -35,6 +35,9 @@ struct store_call {
 struct attempt {
   dot written;
   outcome result;
+  /// Its leader's own replica has it, so whatever that wrote since knows it. Else a record may
+  /// cover the dot without its having happened.
+  bool kept = false;
 };
 using attempt_ptr = std::shared_ptr<const attempt>;
 
@@ -71,7 +74,7 @@ struct apply_call {
   bool hold = false;
   /// Where the record includes this attempt the write has happened, unless others wrote at the same
   /// time and it would win over them. Else it is decided anew, above the attempt, so that what may
-  /// be left of it somewhere is replaced.
+  /// be left of it somewhere is replaced. Where that can not be told the write fails.
   attempt_ptr tried = {};
 };
 

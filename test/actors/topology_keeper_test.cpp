@@ -1,3 +1,4 @@
+// long: the votes, and every change that can be voted on
 #include "actors/topology_keeper.hpp"
 
 #include <map>
