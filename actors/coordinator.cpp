@@ -25,17 +25,19 @@ void batch_work::begin(request_list& xs) {
     op.above = x.above;
     op.until = x.until;
     op.quorum = x.quorum;
-    start(op);
+    start(op, x.held.get());
   }
   send_all();
 }
 
-void batch_work::start(operation& op) {
+void batch_work::start(operation& op, const held_decision* held) {
   if (!st_.view)
     return fail(op, {errc::not_a_member, true, "this node is not a member of the cluster yet"});
   op.hash = key_hash(op.key.view());
   op.partition = partition_of(op.hash, st_.view->topo.settings.partitions);
-  if (op.write)
+  if (held)
+    resume(op, *held);
+  else if (op.write)
     start_write(op);
   else
     start_read(op);
@@ -87,11 +89,13 @@ void batch_work::on_answers(std::vector<answer>& xs) {
     --st_.outstanding;
     auto tag = call_tag::unpack(x.id);
     auto& op = st_.operations[tag.operation];
-    release_refused(op, tag, x);
-    if (tag.round != op.round)
-      continue;
-    note_refusal(op, x);
-    on_answer(op, tag, x);
+    note_unstored(op, tag, x);
+    if (tag.round == op.round) {
+      note_refusal(op, x);
+      on_answer(op, tag, x);
+    }
+    if (op.replied && !op.resuming && std::exchange(op.unstored, false))
+      release(op);
   }
   send_all();
 }
@@ -159,26 +163,31 @@ void batch_work::fail(operation& op, failed_answer why) {
   // A peer that is retired since answers that the node is down.
   op.outdated = op.outdated || (st_.view && st_.view->topo.changed_at[op.partition] !=
                                                 st_.loop->view->topo.changed_at[op.partition]);
-  if (op.outdated)
+  op.resuming = may_resume(op);
+  if (op.outdated && !op.resuming)
     note_attempt(op);
+  if (op.resuming || (op.outdated && !st_.forwarded && time_to_begin_anew(op)))
+    return begin_anew_later(op);
   // Who forwarded it begins anew: it knows how long the client has waited.
   if (op.outdated && st_.forwarded) {
     why.reason = errc::not_owner;
     why.tried = op.tried_before;
-  } else if (op.outdated && time_to_begin_anew(op)) {
-    ++st_.loop->count.begun_anew;
-    ++op.round;
-    op.replied = true;
-    end_turn(op);
-    ++st_.outstanding;
-    self_->delayed_send(self_, caf::timespan{limits::begin_anew_pause}, tick_atom::value,
-                        index_of(op));
-    return;
   }
   ++st_.loop->count.failed_requests;
   // A leader that was asked before may have done it.
   why.unchanged = why.unchanged && (st_.forwarded || op.above == 0);
   reply(op, std::move(why));
+}
+
+void batch_work::begin_anew_later(operation& op) {
+  ++st_.loop->count.begun_anew;
+  ++op.round;
+  op.replied = true;
+  if (!op.resuming)
+    end_turn(op);
+  ++st_.outstanding;
+  self_->delayed_send(self_, caf::timespan{limits::begin_anew_pause}, tick_atom::value,
+                      index_of(op));
 }
 
 /// What was decided may be somewhere. Where nobody has accepted it, it is nowhere.
@@ -195,12 +204,21 @@ void batch_work::note_attempt(operation& op) {
 /// Another coordinator does it for the same client, under the view that this node has by now.
 void batch_work::begin_anew(uint32_t index) {
   --st_.outstanding;
-  --st_.unanswered;
   auto& op = st_.operations[index];
   request_list again;
   again.began = st_.began;
-  again.requests.push_back(
-      {op.tag, op.key, std::move(op.write), op.above, 0, op.quorum, std::move(op.tried_before)});
+  again.forwarded = st_.forwarded;
+  auto& x = again.requests.emplace_back();
+  x.tag = op.tag;
+  x.key = op.key;
+  x.above = op.above;
+  x.quorum = op.quorum;
+  if (op.resuming)
+    x.held = std::make_shared<const held_decision>(
+        held_decision{op.decided, op.result, std::exchange(op.has_turn, false)});
+  x.tried = op.tried_before;
+  x.write = std::move(op.write);
+  --st_.unanswered;
   caf::send_as(caf::actor_cast<caf::actor>(st_.origin), st_.loop->take_coordinator(),
                std::move(again));
   send_all();

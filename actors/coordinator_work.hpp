@@ -25,7 +25,7 @@ public:
   void on_late();
 
 private:
-  void start(operation& op);
+  void start(operation& op, const held_decision* held);
   void start_read(operation& op);
   void start_write(operation& op);
   void lead(operation& op);
@@ -43,7 +43,10 @@ private:
   void on_hint_answer(operation& op, const call_tag& tag, const answer& x);
   void settle(operation& op, write_core::verdict x);
   void commit(operation& op);
-  void release_refused(operation& op, const call_tag& tag, const answer& x);
+  void release(operation& op);
+  void note_unstored(operation& op, const call_tag& tag, const answer& x);
+  bool may_resume(const operation& op) const;
+  void resume(operation& op, const held_decision& x);
   void decide_anew(operation& op);
   void read_step(operation& op, const read_core::todo& todo);
   void read_done(operation& op);
@@ -73,6 +76,7 @@ private:
   }
 
   void fail(operation& op, failed_answer why);
+  void begin_anew_later(operation& op);
   void note_attempt(operation& op);
   /// A node knows of other lists than this operation, which may be why it fails.
   void note_refusal(operation& op, const answer& x) {

@@ -239,22 +239,48 @@ void batch_work::commit(operation& op) {
       stand_in(op, i, true);
 }
 
-/// The lists have changed: what this node's vnode holds will not be stored.
-void batch_work::release_refused(operation& op, const call_tag& tag, const answer& x) {
+void batch_work::release(operation& op) {
+  ask(op, 0, st_.view->self, stage::release, release_call{latest(op.decided)->written});
+}
+
+/// This node's vnode still holds what it was to store, for the lists have changed.
+void batch_work::note_unstored(operation& op, const call_tag& tag, const answer& x) {
   auto why = std::get_if<failed_answer>(&x.what);
-  if (why && why->reason == errc::not_owner && tag.what == stage::store && op.sole &&
-      places(op)[tag.place] == st_.view->self)
-    ask(op, 0, st_.view->self, stage::release, release_call{latest(op.decided)->written});
+  op.unstored = op.unstored || (why && why->reason == errc::not_owner && tag.what == stage::store &&
+                                op.sole && places(op)[tag.place] == st_.view->self);
+}
+
+bool batch_work::may_resume(const operation& op) const {
+  return op.outdated && op.stores && op.sole && !op.decided.empty() && may_hold(op) &&
+         time_to_begin_anew(op);
+}
+
+void batch_work::resume(operation& op, const held_decision& x) {
+  op.decided = x.decided;
+  op.result = x.result;
+  op.has_turn = x.has_turn;
+  op.sole = true;
+  if (may_hold(op))
+    return spread(op);
+  // Somebody else has to lead it now.
+  release(op);
+  op.tried_before =
+      std::make_shared<const attempt>(attempt{latest(op.decided)->written, op.result});
+  op.outdated = true;
+  fail(op, {errc::not_owner, false, "the partition's replicas are others"});
 }
 
 /// Two leaders decided at the same time, and the other one's decision reached the replicas first:
 /// decided once more, on top of that. Nobody has the first decision.
 void batch_work::decide_anew(operation& op) {
-  if (op.stores->held())
-    ask(op, 0, st_.view->self, stage::release, release_call{latest(op.decided)->written});
+  auto held = op.stores->held();
   auto anew = op.stores->only_refused() && op.round < limits::conditional_rounds_max && !late(op);
   if (!anew)
-    return fail(op, op.stores->failure());
+    fail(op, op.stores->failure());
+  if (held && !op.resuming)
+    release(op);
+  if (!anew)
+    return;
   ++st_.loop->count.contended;
   ++op.round;
   lead(op);

@@ -33,6 +33,9 @@ using credentials_ptr = std::shared_ptr<const memcache::credentials>;
 
 // --- values that stay within a node --------------------------------------------------------------
 
+/// See coordinator.hpp.
+struct held_decision;
+
 /// One thing that a client, or another node's coordinator, wants of one key.
 struct request {
   /// Chosen by the sender; the response carries it back.
@@ -46,6 +49,8 @@ struct request {
   /// Of a read: how many replicas must agree, in place of the cluster's R; 0: as many as that.
   uint8_t quorum = 0;
   attempt_ptr tried = {};
+  /// Null: it is not decided yet.
+  std::shared_ptr<const held_decision> held = {};
 };
 
 /// What a request came to: a record (reads), an outcome (writes) or a failure.
