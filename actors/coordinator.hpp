@@ -69,6 +69,8 @@ struct coordinator_state {
     record decided;
     /// It was decided on what R replicas hold: see store_call::sole.
     bool sole = false;
+    /// It waits in this node's vnode until others have accepted it.
+    bool held = false;
     /// Places that are down, whose stand-ins get their hints when the decision is committed.
     uint32_t hints_due = 0;
     /// See lead_call.

@@ -93,10 +93,13 @@ private:
     if (auto held = held_version(x.key); held && !what.conditional)
       current = merge(current, *held);
     if (what.tried && covers(current.seen, what.tried->written)) {
-      if (!what.tried->kept && !holds(current, what.tried->written))
+      auto& dot_tried = what.tried->written;
+      // Where the leader's next dot is not covered, what covers this one has known it.
+      auto passed_over = covers(current.seen, {dot_tried.node, dot_tried.clock + 1});
+      if (!what.tried->kept && passed_over && !holds(current, dot_tried))
         return failed_answer{errc::quorum_failed, false,
                              "the lists of the key's replicas changed, and others have written it"};
-      if (counts(current, what.tried->written))
+      if (counts(current, dot_tried))
         return happened(x, what, std::move(current), *found);
     }
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
