@@ -194,11 +194,10 @@ void batch_work::begin_anew_later(operation& op) {
 void batch_work::note_attempt(operation& op) {
   if (op.decided.empty() || !op.stores)
     return;
-  auto held = op.sole && may_hold(op);
-  if (held && op.stores->failure().unchanged)
+  if (op.held && op.stores->failure().unchanged)
     return;
   op.tried_before = std::make_shared<const attempt>(
-      attempt{latest(op.decided)->written, op.result, !held && is_replica(op)});
+      attempt{latest(op.decided)->written, op.result, !op.held && is_replica(op)});
 }
 
 /// Another coordinator does it for the same client, under the view that this node has by now.

@@ -154,16 +154,16 @@ void batch_work::on_applied(operation& op, answer& x) {
   if (y->value.empty())
     return reply(op, std::move(op.result));
   op.decided = std::move(y->value);
-  spread(op);
+  spread(op, op.sole && may_hold(op));
 }
 
 /// Brings what was decided to all replicas, or to those who stand in for them.
-void batch_work::spread(operation& op) {
+void batch_work::spread(operation& op, bool held) {
   auto nodes = places(op);
   auto rule = write_rule(op);
   auto own =
       static_cast<size_t>(std::find(nodes.begin(), nodes.end(), st_.view->self) - nodes.begin());
-  auto held = op.sole && may_hold(op);
+  op.held = held;
   op.stores = held ? write_core::of_decision(rule, own) : write_core{rule};
   op.fallbacks = {};
   op.hints_due = 0;
@@ -177,6 +177,8 @@ void batch_work::spread(operation& op) {
     else
       stand_in(op, i, true);
   }
+  if (held)
+    settle(op, op.stores->on_asked());
 }
 
 /// The replica of the place is down: the next stand-in keeps a hint for it. `unchanged`: the
@@ -247,12 +249,11 @@ void batch_work::release(operation& op) {
 void batch_work::note_unstored(operation& op, const call_tag& tag, const answer& x) {
   auto why = std::get_if<failed_answer>(&x.what);
   op.unstored = op.unstored || (why && why->reason == errc::not_owner && tag.what == stage::store &&
-                                op.sole && places(op)[tag.place] == st_.view->self);
+                                op.held && places(op)[tag.place] == st_.view->self);
 }
 
 bool batch_work::may_resume(const operation& op) const {
-  return op.outdated && op.stores && op.sole && !op.decided.empty() && may_hold(op) &&
-         time_to_begin_anew(op);
+  return op.outdated && op.held && !st_.loop->context().left && time_to_begin_anew(op);
 }
 
 void batch_work::resume(operation& op, const held_decision& x) {
@@ -260,8 +261,8 @@ void batch_work::resume(operation& op, const held_decision& x) {
   op.result = x.result;
   op.has_turn = x.has_turn;
   op.sole = true;
-  if (may_hold(op))
-    return spread(op);
+  if (is_replica(op))
+    return spread(op, true);
   // Somebody else has to lead it now.
   release(op);
   op.tried_before =
@@ -281,6 +282,8 @@ void batch_work::decide_anew(operation& op) {
     release(op);
   if (!anew)
     return;
+  op.decided = {};
+  op.held = false;
   ++st_.loop->count.contended;
   ++op.round;
   lead(op);

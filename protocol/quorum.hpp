@@ -141,7 +141,8 @@ public:
   /// Of a decision that the leader, in the place `held`, holds.
   static write_core of_decision(const quorum_rule& rule, size_t held);
 
-  /// When everybody has been asked: where the leader's own replica is enough it is its turn at once.
+  /// When everybody has been asked: where the leader's own replica is enough it is its turn at
+  /// once.
   verdict on_asked() { return next(); }
   /// The place's own replica has it.
   verdict on_stored(size_t place);

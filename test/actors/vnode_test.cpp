@@ -413,6 +413,16 @@ TEST_CASE("a write that was tried under other lists happens once") {
     CHECK_FALSE(failure_in(again(later)).unchanged);
     CHECK(w.held() == later);
   }
+  SECTION("it was held by its leader and others have written since, who knew it") {
+    before.kept = false;
+    version v;
+    v.written = v.value_written = {78, w.wall_now() - 1};
+    v.value = blob::copy_of("z");
+    auto later = tried;
+    overwrite(later, v);
+    w.one(store_call{later});
+    CHECK(applied(again(later)).value == later);
+  }
   SECTION("nobody has it") {
     before = {{78, w.wall_now() - 1}, {}, false};
     auto next = applied(again(tried)).value;

@@ -329,6 +329,13 @@ TEST_CASE("a write that one replica refused is done when W others took it") {
   CHECK(core.on_stored(2) == verdict::done);
 }
 
+TEST_CASE("a decision that goes on in a list of one replica is its leader's") {
+  auto core = write_core::of_decision({1, 1}, 0);
+  CHECK(core.on_asked() == verdict::commit);
+  CHECK(core.on_stored(0) == verdict::done);
+  CHECK(write_core::of_decision({3, 2}, 0).on_asked() == verdict::wait);
+}
+
 TEST_CASE("a decision has to be accepted in both lists before its leader takes it") {
   quorum_rule rule{3, 2};
   rule.places = 5;
