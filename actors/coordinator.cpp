@@ -174,8 +174,8 @@ void batch_work::fail(operation& op, failed_answer why) {
     why.tried = op.tried_before;
   }
   ++st_.loop->count.failed_requests;
-  // A leader that was asked before may have done it.
-  why.unchanged = why.unchanged && (st_.forwarded || op.above == 0);
+  // A leader that was asked before may have done it, or what was tried under other lists may show.
+  why.unchanged = why.unchanged && (st_.forwarded || op.above == 0) && !op.tried_before;
   reply(op, std::move(why));
 }
 
