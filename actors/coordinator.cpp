@@ -151,7 +151,7 @@ void batch_work::read_done(operation& op) {
   if (!core.failed())
     return apply(op, core.result(), true);
   // What cannot see the key's state does not act on it; only `delete` goes on, as `set` would.
-  if (always_writable(op.write->kind))
+  if (always_writable(*op.write))
     return apply(op, {}, false);
   auto why = core.failure();
   why.unchanged = true;
@@ -226,9 +226,8 @@ void batch_work::begin_anew(uint32_t index) {
 bool batch_work::time_to_begin_anew(const operation& op) const {
   // Longer than other attempts may begin: what made this one fail is over, so that no call of the
   // next is likely to take all of its time.
-  auto most = op.write && conditional(op.write->kind)
-                  ? limits::call_deadline + limits::attempts_until
-                  : limits::blind_attempts_until;
+  auto most = op.write && conditional(*op.write) ? limits::call_deadline + limits::attempts_until
+                                                 : limits::blind_attempts_until;
   return elapsed() < most;
 }
 

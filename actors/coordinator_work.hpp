@@ -124,11 +124,11 @@ private:
   auto elapsed() const { return self_->home_system().clock().now() - st_.began; }
   bool late(const operation& op) const {
     return elapsed() >
-           (conditional(op.write->kind) ? limits::attempts_until : limits::blind_attempts_until);
+           (conditional(*op.write) ? limits::attempts_until : limits::blind_attempts_until);
   }
   /// Whether one more call can be answered before nobody waits for this operation any more.
   bool time_for_call(const operation& op) const {
-    auto patience = !st_.forwarded ? limits::request_deadline : lead_deadline_of(op.write->kind);
+    auto patience = !st_.forwarded ? limits::request_deadline : lead_deadline_of(*op.write);
     return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
   }
   timestamp from_now(std::chrono::microseconds x) const {

@@ -6,7 +6,7 @@ namespace kai {
 /// without, to the first live stand-in; here, when that is this node.
 void batch_work::start_write(operation& op) {
   end_turn(op);
-  auto blindly = always_writable(op.write->kind);
+  auto blindly = always_writable(*op.write);
   if (st_.forwarded) {
     if (!blindly && !is_replica(op))
       return fail(op, {errc::not_owner, true, "asked to lead a write of another node's key"});
@@ -23,7 +23,7 @@ void batch_work::start_write(operation& op) {
   if (*leader == view.self)
     return lead(op);
   ++st_.loop->count.forwarded;
-  op.until = from_now(decide_within(op.write->kind));
+  op.until = from_now(decide_within(*op.write));
   ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above, op.until, op.tried_before});
 }
 
@@ -37,7 +37,7 @@ void batch_work::lead(operation& op) {
   ++st_.loop->count.led;
   st_.loop->context().observe(op.above);
   // What was tried before may have happened: that has to be seen first.
-  if ((!conditional(op.write->kind) && !op.tried_before) || op.above != 0)
+  if ((!conditional(*op.write) && !op.tried_before) || op.above != 0)
     return apply(op, {}, false);
   if (op.has_turn)
     return start_read(op);
@@ -119,7 +119,7 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
     auto silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
     auto above = silent ? op.until : context.now() + 1;
     auto clock_limit = std::chrono::microseconds{limits::clock_lead_max}.count();
-    if (!repeatable(op.write->kind) ||
+    if (!repeatable(*op.write) ||
         above > context.wall_clock() + static_cast<timestamp>(clock_limit))
       return fail(op, std::move(why));
     op.above = above;
@@ -185,14 +185,15 @@ void batch_work::spread(operation& op, bool held) {
 /// replica has certainly not stored it. Where there is none, sync will bring it.
 void batch_work::stand_in(operation& op, size_t place, bool unchanged) {
   auto& view = *st_.view;
+  auto confirmed = !view.unsure[places(op)[place]];
   if (op.stores->held()) {
     op.hints_due |= 1u << place;
-    return settle(op, op.stores->on_replica_down(place, true, unchanged));
+    return settle(op, op.stores->on_replica_down(place, true, unchanged, confirmed));
   }
   std::optional<member_index> node;
   if (op.replied || time_for_call(op))
     node = op.fallbacks.next(view.preference(op.partition), places(op).size(), view.alive);
-  settle(op, op.stores->on_replica_down(place, node.has_value(), unchanged));
+  settle(op, op.stores->on_replica_down(place, node.has_value(), unchanged, confirmed));
   if (node)
     ask(op, place, *node, stage::hint,
         hint_call{view.topo.members[places(op)[place]].name, op.decided});

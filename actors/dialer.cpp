@@ -61,8 +61,8 @@ caf::expected<host_port> find_listener(const std::string& address,
   std::string why = "no address";
   for (auto* x = list.get(); x; x = x->ai_next) {
     char host[NI_MAXHOST];
-    if (accepts(*x, patience, why) && ::getnameinfo(x->ai_addr, x->ai_addrlen, host, sizeof host, nullptr, 0,
-                                          NI_NUMERICHOST) == 0)
+    if (accepts(*x, patience, why) && ::getnameinfo(x->ai_addr, x->ai_addrlen, host, sizeof host,
+                                                    nullptr, 0, NI_NUMERICHOST) == 0)
       return host_port{host, target->port};
   }
   return failure(errc::peer_down, address + ": " + why);

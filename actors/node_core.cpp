@@ -142,10 +142,9 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   context->id = random();
   if (auto err = open_storage())
     return err;
-  dialer = environment.dialer
-               ? environment.dialer
-               : system.spawn<caf::detached>(kai::dialer,
-                                             std::chrono::milliseconds{limits::probe_connect});
+  dialer = environment.dialer ? environment.dialer
+                              : system.spawn<caf::detached>(
+                                    kai::dialer, std::chrono::milliseconds{limits::probe_connect});
   membership = system.spawn(kai::membership, loop, gateway, dialer);
   topology = system.spawn(topology_keeper, context,
                           directory_ ? files_in(directory_) : files_in_memory(environment.files),

@@ -1,4 +1,4 @@
-// long: all that can happen to a call on its way to another node and back
+// long: a connection with its calls, from dialing to its loss
 #include "actors/peer.hpp"
 
 #include <algorithm>

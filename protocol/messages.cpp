@@ -284,17 +284,17 @@ caf::error load(caf::deserializer& source, T& x, Decode decode) {
 
 } // namespace
 
-std::chrono::milliseconds lead_deadline_of(mutation_kind kind) {
-  return conditional(kind) ? limits::lead_deadline : limits::blind_lead_deadline;
+std::chrono::milliseconds lead_deadline_of(const mutation& x) {
+  return conditional(x) ? limits::lead_deadline : limits::blind_lead_deadline;
 }
 
-std::chrono::milliseconds decide_within(mutation_kind kind) {
-  return repeatable(kind) ? limits::repeatable_decide_within : lead_deadline_of(kind);
+std::chrono::milliseconds decide_within(const mutation& x) {
+  return repeatable(x) ? limits::repeatable_decide_within : lead_deadline_of(x);
 }
 
 std::chrono::milliseconds deadline_of(const call& x) {
   if (auto lead = std::get_if<lead_call>(&x.what))
-    return lead_deadline_of(lead->what.kind);
+    return lead_deadline_of(lead->what);
   if (auto service = std::get_if<service_call>(&x.what))
     return service->service == "ping" ? limits::ping_deadline : limits::lead_deadline;
   return limits::call_deadline;

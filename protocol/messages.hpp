@@ -133,10 +133,10 @@ struct call {
 std::chrono::milliseconds deadline_of(const call& x);
 
 /// The same for the lead_call of such a write.
-std::chrono::milliseconds lead_deadline_of(mutation_kind kind);
+std::chrono::milliseconds lead_deadline_of(const mutation& x);
 
 /// How long after it was sent a leader may still decide such a write.
-std::chrono::milliseconds decide_within(mutation_kind kind);
+std::chrono::milliseconds decide_within(const mutation& x);
 
 /// Answers to read_call. `caught_up` false: the node is no replica of the key, or is recovering;
 /// what it has is to be merged, but does not count towards R.

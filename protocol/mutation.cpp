@@ -220,15 +220,13 @@ decision decide_present(const mutation& what, const version& old, size_t value_b
 
 } // namespace
 
-bool conditional(mutation_kind kind) { return kind != mutation_kind::set; }
+bool conditional(const mutation& x) { return x.kind != mutation_kind::set || x.compare != 0; }
 
-bool repeatable(mutation_kind kind) {
-  return kind == mutation_kind::set || kind == mutation_kind::remove;
+bool repeatable(const mutation& x) {
+  return (x.kind == mutation_kind::set || x.kind == mutation_kind::remove) && x.compare == 0;
 }
 
-bool always_writable(mutation_kind kind) {
-  return kind == mutation_kind::set || kind == mutation_kind::remove;
-}
+bool always_writable(const mutation& x) { return repeatable(x); }
 
 bool outcome::changes() const {
   switch (kind) {

@@ -60,19 +60,19 @@ struct mutation {
   friend bool operator==(const mutation&, const mutation&) = default;
 };
 
-/// Whether the client that fetched has to bring a new value.
-enum class fetch_result : uint8_t { plain, won, made_and_won };
-
 /// Whether the leader must see the key's state at R replicas before it decides.
-bool conditional(mutation_kind kind);
+bool conditional(const mutation& x);
 
 /// Whether running it twice leaves what running it once leaves, so that a coordinator may ask the
 /// next replica when a leader fails without an answer.
-bool repeatable(mutation_kind kind);
+bool repeatable(const mutation& x);
 
-/// Whether it goes on where the key's state can not be seen: `set`, and `remove`, which then says
-/// "deleted" either way. They succeed while any W nodes can be reached.
-bool always_writable(mutation_kind kind);
+/// Whether it goes on where the key's state can not be seen: `set`, and `remove` without a
+/// comparison, which then says "deleted" either way. They succeed while any W nodes can be reached.
+bool always_writable(const mutation& x);
+
+/// Whether the client that fetched has to bring a new value.
+enum class fetch_result : uint8_t { plain, won, made_and_won };
 
 enum class outcome_kind : uint8_t {
   stored = 1,

@@ -197,8 +197,10 @@ write_core::verdict write_core::on_hint(size_t place) {
   return next();
 }
 
-write_core::verdict write_core::on_replica_down(size_t place, bool stand_in, bool unchanged) {
+write_core::verdict write_core::on_replica_down(size_t place, bool stand_in, bool unchanged,
+                                                bool confirmed) {
   failures_unchanged_ = failures_unchanged_ && unchanged;
+  in_doubt_ |= confirmed ? 0 : 1u << place;
   places_[place] = stand_in ? place_state::waiting_for_stand_in : place_state::failed;
   return next();
 }
@@ -242,7 +244,10 @@ write_core::list_state write_core::look_at(size_t size, size_t needed, In in) co
   auto stored = number_in_list(place_state::stored);
   auto own = number_in_list(place_state::held);
   auto open = stored + number_in_list(place_state::waiting) + own;
-  auto alive = open + number_in_list(place_state::refused);
+  size_t in_doubt = 0;
+  for (size_t i = 0; i < places_.size(); ++i)
+    in_doubt += (in_doubt_ >> i & 1) != 0 && in(i);
+  auto alive = open + number_in_list(place_state::refused) + in_doubt;
   auto hints = alive < needed ? number_in_list(place_state::hinted) : 0;
   auto hints_coming = alive < needed ? number_in_list(place_state::waiting_for_stand_in) : 0;
   list_state result;

@@ -149,8 +149,10 @@ public:
   /// A stand-in keeps it for the place's replica, which is down.
   verdict on_hint(size_t place);
   /// The place's replica will not answer; `stand_in`: another node was asked to keep a hint.
-  /// `unchanged`: it certainly has not stored.
-  verdict on_replica_down(size_t place, bool stand_in, bool unchanged = true);
+  /// `unchanged`: it certainly has not stored. `confirmed`: it is down for others, too; hints do
+  /// not count in the place of one that others may read.
+  verdict on_replica_down(size_t place, bool stand_in, bool unchanged = true,
+                          bool confirmed = true);
   /// Neither the replica nor a stand-in took it.
   verdict on_failure(size_t place, const failed_answer& x);
   /// The replica has a version that the leader did not know (store_call::sole).
@@ -192,6 +194,8 @@ private:
   per_place<place_state> places_;
   /// So many of the places that count have to be real replicas, more than half of each list.
   bool decision_ = false;
+  /// Places whose replicas are not confirmed to be down.
+  uint32_t in_doubt_ = 0;
   bool decided_ = false;
   /// No failure left open whether its node stored.
   bool failures_unchanged_ = true;

@@ -134,10 +134,9 @@ caf::expected<fill_report> decode_fill_report(const std::string& text) {
 caf::expected<member> decode_member_text(const std::string& text) {
   byte_reader in{std::string_view{text}};
   if (auto protocol = in.u32(); in.ok() && protocol != protocol_version)
-    return failure(errc::incompatible,
-                   "the node speaks version " + std::to_string(protocol) +
-                       " of the cluster protocol, this cluster version " +
-                       std::to_string(protocol_version));
+    return failure(errc::incompatible, "the node speaks version " + std::to_string(protocol) +
+                                           " of the cluster protocol, this cluster version " +
+                                           std::to_string(protocol_version));
   member x;
   x.name = in.str();
   x.zone = in.str();

@@ -1,3 +1,4 @@
+// long: a world around one peer, and what the peer does in it
 #include "actors/peer.hpp"
 
 #include <catch2/catch.hpp>
@@ -28,7 +29,10 @@ struct peer_world : virtual_time {
       }};
     });
     auto membership = fake<membership_actor>([this](caf::event_based_actor*) -> caf::behavior {
-      return {[this](const peer_status& x) { statuses.push_back(x.up); },
+      return {[this](const peer_status& x) {
+                statuses.push_back(x.up);
+                confirmed += x.confirmed;
+              },
               [this](suspect_atom, const std::string& name) {
                 REQUIRE(name == "there");
                 ++questions;
@@ -99,6 +103,7 @@ struct peer_world : virtual_time {
   std::vector<timestamp> dials;
   std::vector<bool> statuses;
   int questions = 0;
+  int confirmed = 0;
   std::vector<call_batch> batches;
 };
 
@@ -249,9 +254,37 @@ TEST_CASE("a node that gives no sign for a second is taken for down") {
   CHECK(w.statuses == std::vector<bool>{true});
   w.advance(500ms);
   CHECK(w.statuses == std::vector<bool>{true, false});
-  CHECK(w.questions == 1);
   CHECK(w.loop->count.suspicions == 1);
   CHECK(w.answers().size() == 1);
+}
+
+TEST_CASE("others are asked about a node that can not be reached until one confirms it") {
+  peer_world w;
+  w.reachable = false;
+  w.advance(500ms);
+  auto asked = w.questions;
+  CHECK(asked > 1);
+  CHECK(w.confirmed == 0);
+  w.self->send(w.peer, witness_atom::value, true);
+  w.advance(1s);
+  CHECK(w.questions > asked);
+  CHECK(w.confirmed == 0);
+  w.self->send(w.peer, witness_atom::value, false);
+  w.run();
+  CHECK(w.confirmed == 1);
+  asked = w.questions;
+  w.advance(3s);
+  CHECK(w.questions == asked);
+  w.reachable = true;
+  w.advance(1100ms);
+  REQUIRE(w.statuses.back());
+  // What was known of the last time does not count the next time.
+  w.reachable = false;
+  caf::anon_send_exit(w.gateway, caf::exit_reason::kill);
+  w.advance(500ms);
+  CHECK_FALSE(w.statuses.back());
+  CHECK(w.questions > asked);
+  CHECK(w.confirmed == 1);
 }
 
 TEST_CASE("a silent node that others do not reach either is taken for down sooner") {

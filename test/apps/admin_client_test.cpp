@@ -21,7 +21,7 @@ using admin_gateway = caf::typed_actor<
 /// Answers with what it was asked; `refused` with an error of ours, `silence` never.
 admin_gateway::behavior_type echo(admin_gateway::pointer self, const std::string& refused) {
   return {[self, refused](admin_atom, const std::string& command,
-                 const std::vector<std::string>& arguments) -> caf::result<std::string> {
+                          const std::vector<std::string>& arguments) -> caf::result<std::string> {
     if (command == refused)
       return failure(errc::refused, "n1 still answers");
     if (command == "silence")

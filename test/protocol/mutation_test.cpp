@@ -1,3 +1,4 @@
+// long: a table row for every command and circumstance
 #include "protocol/mutation.hpp"
 
 #include <random>
@@ -183,8 +184,16 @@ TEST_CASE("of siblings the latest is decided on", "[mutation]") {
 
 TEST_CASE("only set needs no read, only set and remove may run twice", "[mutation]") {
   for (auto kind : kinds) {
-    CHECK(conditional(kind) == (kind != mutation_kind::set));
-    CHECK(repeatable(kind) == (kind == mutation_kind::set || kind == mutation_kind::remove));
+    mutation x;
+    x.kind = kind;
+    auto blind = kind == mutation_kind::set || kind == mutation_kind::remove;
+    CHECK(conditional(x) == (kind != mutation_kind::set));
+    CHECK(repeatable(x) == blind);
+    CHECK(always_writable(x) == blind);
+    x.compare = 5;
+    CHECK(conditional(x));
+    CHECK_FALSE(repeatable(x));
+    CHECK_FALSE(always_writable(x));
   }
 }
 

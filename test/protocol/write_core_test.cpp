@@ -189,6 +189,19 @@ TEST_CASE("replicas that refuse a write are alive, and do not let hints count") 
   CHECK(core.failure().reason == errc::contended);
 }
 
+TEST_CASE("no hint counts in the place of a replica that may be alive for others") {
+  write_core core{3, 2};
+  CHECK(core.on_stored(0) == verdict::wait);
+  CHECK(core.on_replica_down(1, true, true, false) == verdict::wait);
+  CHECK(core.on_hint(1) == verdict::wait);
+  CHECK(core.on_replica_down(2, true) == verdict::failed);
+  write_core both{3, 2};
+  both.on_stored(0);
+  both.on_replica_down(1, true);
+  CHECK(both.on_replica_down(2, true) == verdict::wait);
+  CHECK(both.on_hint(2) == verdict::done);
+}
+
 TEST_CASE("the leader's own replica takes a decision last") {
   auto core = write_core::of_decision({3, 2}, 0);
   CHECK(core.held());

@@ -233,7 +233,7 @@ private:
 /// See simulation.cpp.
 bool gave_way(const operation& x) {
   return x.end == operation::ending::refused && x.reason == errc::contended &&
-         x.what == operation::kind::write && conditional(x.change.kind);
+         x.what == operation::kind::write && conditional(x.change);
 }
 
 std::string check(const workload& load, bool failures, size_t& undecided) {

@@ -62,7 +62,7 @@ sim_options cluster_for(const simulation_options& options) {
 /// each time it had read it, until its time was over. It says that it changed nothing.
 bool gave_way(const operation& x) {
   return x.end == operation::ending::refused && x.reason == errc::contended &&
-         x.what == operation::kind::write && conditional(x.change.kind);
+         x.what == operation::kind::write && conditional(x.change);
 }
 
 std::string check(const workload& load, bool read_quorums_meet) {

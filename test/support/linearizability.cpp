@@ -199,6 +199,9 @@ next_state after(const key_state& before, const operation& x, const rules& by) {
   return s;
 }
 
+/// A coordinator asks up to three replicas to lead a write.
+constexpr int attempts_before = 2;
+
 /// Configurations that are looked at before a search gives up: seconds.
 constexpr size_t tried_max = 300'000;
 
@@ -248,12 +251,13 @@ private:
   void add_first_attempts(const key_history& history) {
     for (auto& x : history)
       if (x.what == operation::kind::write && x.end != operation::ending::refused &&
-          repeatable(x.change.kind)) {
-        auto first = x;
-        first.end = operation::ending::unknown;
-        first.answered = operation::never;
-        twins_.emplace_back(std::move(first), &x);
-      }
+          repeatable(x.change))
+        for (int i = 0; i < attempts_before; ++i) {
+          auto first = x;
+          first.end = operation::ending::unknown;
+          first.answered = operation::never;
+          twins_.emplace_back(std::move(first), &x);
+        }
   }
 
   void link_twins() {

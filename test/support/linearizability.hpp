@@ -18,10 +18,10 @@ struct verdict {
 };
 
 /// With faults three things are less strict. A set or delete whose leader fails is done again by
-/// another one: it may happen twice before it is answered. A version of a write with an unknown end
-/// may come to stand behind a value that was seen already: the digest in the value's unique changes
-/// then, not the clock. And a delete that could not see the key, or was done again by another
-/// leader, says DELETED either way.
+/// another one: it may happen up to three times before it is answered. A version of a write with an
+/// unknown end may come to stand behind a value that was seen already: the digest in the value's
+/// unique changes then, not the clock. And a delete that could not see the key, or was done again
+/// by another leader, says DELETED either way.
 enum class faults { no, yes };
 
 /// Judges the history of one key, which is absent at first.
