@@ -160,9 +160,12 @@ void batch_work::read_done(operation& op) {
 
 /// Begins anew where that may help: the operation did not fail, its view was too old or too new.
 void batch_work::fail(operation& op, failed_answer why) {
-  // A peer that is retired since answers that the node is down.
-  op.outdated = op.outdated || (st_.view && st_.view->topo.changed_at[op.partition] !=
-                                                st_.loop->view->topo.changed_at[op.partition]);
+  // A peer that is retired since answers that the node is down. What another leader may have done
+  // is not done again.
+  auto tracked = why.unchanged || !op.write || (op.stores && !op.decided.empty());
+  op.outdated = op.outdated || (tracked && st_.view &&
+                                st_.view->topo.changed_at[op.partition] !=
+                                    st_.loop->view->topo.changed_at[op.partition]);
   op.resuming = may_resume(op);
   if (op.outdated && !op.resuming)
     note_attempt(op);
