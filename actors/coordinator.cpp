@@ -162,10 +162,11 @@ void batch_work::read_done(operation& op) {
 void batch_work::fail(operation& op, failed_answer why) {
   // A peer that is retired since answers that the node is down. What another leader may have done
   // is not done again.
-  auto tracked = why.unchanged || !op.write || (op.stores && !op.decided.empty());
-  op.outdated = op.outdated || (tracked && st_.view &&
-                                st_.view->topo.changed_at[op.partition] !=
-                                    st_.loop->view->topo.changed_at[op.partition]);
+  auto tracked = why.unchanged || why.reason == errc::not_owner || !op.write ||
+                 (op.stores && !op.decided.empty());
+  auto changed = st_.view && st_.view->topo.changed_at[op.partition] !=
+                                 st_.loop->view->topo.changed_at[op.partition];
+  op.outdated = tracked && (op.outdated || changed);
   op.resuming = may_resume(op);
   if (op.outdated && !op.resuming)
     note_attempt(op);
