@@ -359,8 +359,8 @@ TEST_CASE("a decision has to be accepted in both lists before its leader takes i
   CHECK(core.on_stored(2) == verdict::wait);
   CHECK(core.on_stored(3) == verdict::wait);
   CHECK(core.on_stored(1) == verdict::commit);
-  CHECK(core.on_stored(0) == verdict::wait);
-  CHECK(core.finished() == false);
+  CHECK(core.on_stored(0) == verdict::done);
+  CHECK_FALSE(core.finished());
   // In both of them.
   auto both = write_core::of_decision(rule, 1);
   CHECK(both.on_stored(0) == verdict::wait);
