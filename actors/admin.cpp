@@ -9,7 +9,9 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/fmt/chrono.h>
 
+#include "actors/admin_changes.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/topology_messages.hpp"
 
 namespace kai {
 
@@ -34,8 +36,16 @@ void on_view(admin_state& st, const view_ptr& view) {
       st.down_since.try_emplace(members[i].name, st.context->wall_clock());
 }
 
-/// What this node says of itself, from what its vnodes and its sync actor say.
-json document_of(const admin_state& st, const vnode_report& held, const sync_report& synced) {
+/// What this node's actors say.
+struct own_reports {
+  vnode_report held;
+  sync_report synced;
+  handoff_report handoff;
+};
+
+/// What this node says of itself.
+json document_of(const admin_state& st, const own_reports& x) {
+  auto& [held, synced, handoff] = x;
   json out;
   out["keys"] = held.keys;
   out["tombstones"] = held.tombstones;
@@ -51,6 +61,8 @@ json document_of(const admin_state& st, const vnode_report& held, const sync_rep
   out["unequal"] = json::object();
   for (auto& [name, count] : synced.unequal)
     out["unequal"][name] = count;
+  out["filled"] = synced.filled.size();
+  out["dropping"] = handoff.partitions;
   out["epoch"] = st.context->epoch();
   out["down_since"] = st.down_since;
   return out;
@@ -59,12 +71,13 @@ json document_of(const admin_state& st, const vnode_report& held, const sync_rep
 /// Asks every vnode; one that does not answer counts as empty.
 void gather(pointer self, std::function<void(const vnode_report&)> done) {
   auto& st = self->state;
-  auto sum = std::make_shared<std::pair<size_t, vnode_report>>(st.vnodes.size(), vnode_report{});
+  auto& vnodes = st.sources.vnodes;
+  auto sum = std::make_shared<std::pair<size_t, vnode_report>>(vnodes.size(), vnode_report{});
   auto one = [sum, done = std::move(done)] {
     if (--sum->first == 0)
       done(sum->second);
   };
-  for (auto& x : st.vnodes)
+  for (auto& x : vnodes)
     self->request(x, limits::service_deadline, report_atom::value)
         .then(
             [sum, one](const vnode_report& x) {
@@ -77,15 +90,57 @@ void gather(pointer self, std::function<void(const vnode_report&)> done) {
             });
 }
 
-caf::result<std::string> report(pointer self) {
-  auto promise = self->make_response_promise<std::string>();
-  auto with = [self, promise](const sync_report& synced) {
-    gather(self, [self, promise, synced](const vnode_report& held) mutable {
-      promise.deliver(document_of(self->state, held, synced).dump());
+/// Asks all three; one that does not answer counts as having nothing to say.
+void gather_all(pointer self, std::function<void(const own_reports&)> done) {
+  auto& sources = self->state.sources;
+  auto all = std::make_shared<own_reports>();
+  auto last = [self, all, done = std::move(done)] {
+    gather(self, [all, done](const vnode_report& held) {
+      all->held = held;
+      done(*all);
     });
   };
-  self->request(self->state.sync, limits::service_deadline, report_atom::value)
-      .then(with, [with](const caf::error&) { with({}); });
+  auto second = [self, all, last] {
+    self->request(self->state.sources.handoff, limits::service_deadline, report_atom::value)
+        .then(
+            [all, last](const handoff_report& x) {
+              all->handoff = x;
+              last();
+            },
+            [last](const caf::error&) { last(); });
+  };
+  self->request(sources.sync, limits::service_deadline, report_atom::value)
+      .then(
+          [all, second](const sync_report& x) {
+            all->synced = x;
+            second();
+          },
+          [second](const caf::error&) { second(); });
+}
+
+caf::result<std::string> report(pointer self) {
+  auto promise = self->make_response_promise<std::string>();
+  gather_all(self, [self, promise](const own_reports& x) mutable {
+    promise.deliver(document_of(self->state, x).dump());
+  });
+  return promise;
+}
+
+/// For whoever sees that partitions on their way arrive.
+caf::result<std::string> filled(pointer self) {
+  auto promise = self->make_response_promise<std::string>();
+  gather_all(self, [self, promise](const own_reports& x) mutable {
+    fill_report report;
+    report.hints = x.held.hints.count();
+    report.filled = x.synced.filled;
+    if (auto& view = self->state.view) {
+      report.epoch = view->topo.epoch;
+      for (size_t i = 0; i < view->alive.size(); ++i)
+        if (view->alive[i])
+          report.sees.push_back(static_cast<member_index>(i));
+    }
+    promise.deliver(encode_text(report));
+  });
   return promise;
 }
 
@@ -142,6 +197,15 @@ void say_unequal(const status_survey& x, size_t index, json& waiting) {
   }
 }
 
+/// What the member is doing, by the topology and by what it says (null: nothing).
+std::string state_of(const member& x, const json& report) {
+  if (report.is_null())
+    return "down";
+  if (x.state == member_state::joining || x.state == member_state::arriving)
+    return "joining";
+  return stays(x.state) ? report["state"].get<std::string>() : "leaving";
+}
+
 /// As the member that noticed first says: "2026-11-25T20:18:03Z"; null: nobody has noticed yet.
 json down_since(const status_survey& x, const std::string& name) {
   timestamp first = UINT64_MAX;
@@ -160,6 +224,8 @@ json status_document(const status_survey& x) {
     for (auto i : list)
       ++held[i];
   json waiting = json::array();
+  if (auto change = change_under_way(topo); !change.empty())
+    waiting.push_back(change);
   json members = json::array();
   for (size_t i = 0; i < topo.members.size(); ++i) {
     auto& m = topo.members[i];
@@ -179,12 +245,14 @@ json status_document(const status_survey& x) {
       say_unequal(x, i, waiting);
     if (up && !report.value("hints_exact", true))
       waiting.push_back(m.name + " still counts the hints it holds");
+    if (up && report["dropping"] != 0)
+      waiting.push_back(m.name + " has " + report["dropping"].dump() + " partitions still to drop");
     if (up)
       for (auto& [name, count] : report["hints_for"].items())
         waiting.push_back(m.name + " holds " + count.dump() + " hints for " + name);
     members.push_back({{"name", m.name},
                        {"zone", m.zone},
-                       {"state", up ? report["state"] : json("down")},
+                       {"state", state_of(m, report)},
                        {"down_since", std::move(since)},
                        {"memcache", m.memcache_address},
                        {"cluster", m.cluster_address},
@@ -196,6 +264,8 @@ json status_document(const status_survey& x) {
   return {{"epoch", topo.epoch},
           {"settled", waiting.empty()},
           {"waiting_for", std::move(waiting)},
+          {"moves", topo.moves.size()},
+          {"warning", zone_warning(topo)},
           {"members", std::move(members)}};
 }
 
@@ -272,17 +342,75 @@ caf::result<std::string> stats_cluster(pointer self) {
   return promise;
 }
 
-std::string ring(const cluster_view& view) {
-  json partitions = json::array();
-  for (size_t i = 0; i < view.topo.replicas.size(); ++i) {
-    json replicas = json::array();
-    for (auto x : view.topo.replicas[i])
-      replicas.push_back(view.topo.members[x].name);
-    partitions.push_back({{"partition", i}, {"replicas", std::move(replicas)}});
+caf::result<std::string> ring(pointer self) {
+  auto promise = self->make_response_promise<std::string>();
+  auto view = self->state.view;
+  auto reports = std::make_shared<std::vector<fill_report>>(view->topo.members.size());
+  std::vector<std::pair<member_index, call>> calls;
+  for (size_t i = 0; i < reports->size() && !view->topo.moves.empty(); ++i) {
+    calls.emplace_back(static_cast<member_index>(i), call{});
+    calls.back().second.what = service_call{"admin", "filled"};
   }
-  return json{
-      {"epoch", view.topo.epoch}, {"partitions", std::move(partitions)}, {"moves", json::array()}}
-      .dump();
+  auto each = [reports](size_t from, answer& x) {
+    if (auto text = std::get_if<text_answer>(&x.what))
+      if (auto report = decode_fill_report(text->text))
+        (*reports)[from] = std::move(*report);
+  };
+  auto all = [promise, view, reports]() mutable {
+    auto& topo = view->topo;
+    json partitions = json::array();
+    for (size_t i = 0; i < topo.replicas.size(); ++i) {
+      json replicas = json::array();
+      for (auto x : topo.replicas[i])
+        replicas.push_back(topo.members[x].name);
+      partitions.push_back({{"partition", i}, {"replicas", std::move(replicas)}});
+    }
+    promise.deliver(json{{"epoch", topo.epoch},
+                         {"partitions", std::move(partitions)},
+                         {"moves", moves_document(topo, *reports)},
+                         {"warning", zone_warning(topo)}}
+                        .dump());
+  };
+  self->state.surveys.ask(self, view.get(), std::move(calls), each, all);
+  return promise;
+}
+
+/// Has the change voted on; what follows goes by itself.
+caf::result<std::string> change(pointer self, const std::string& command,
+                                const std::vector<std::string>& arguments) {
+  using kind = change_order::kind;
+  change_order order;
+  order.what = command == "leave" ? kind::leave : command == "remove" ? kind::remove : kind::undo;
+  if (order.what != kind::undo)
+    order.name = arguments[0];
+  order.forced = !arguments.empty() && arguments.back() == "--force";
+  auto promise = self->make_response_promise<std::string>();
+  self->request(self->state.sources.topology, limits::join_deadline, std::move(order))
+      .then(
+          [promise](uint64_t epoch) mutable {
+            promise.deliver(json{{"epoch", epoch}}.dump());
+          },
+          [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
+  return promise;
+}
+
+caf::result<std::string> plan(pointer self, const std::vector<std::string>& wanted) {
+  auto view = self->state.view;
+  auto next = changed_by(view->topo, wanted, view->alive);
+  if (!next)
+    return next.error();
+  auto promise = self->make_response_promise<std::string>();
+  survey_members(self, [promise, view, next = *next](const status_survey& x) mutable {
+    holdings held;
+    for (auto& report : x.reports)
+      if (!report.is_null()) {
+        held.replicas += report["replicas"].get<uint64_t>();
+        held.keys += report["keys"].get<uint64_t>();
+        held.bytes += report["bytes"].get<uint64_t>();
+      }
+    promise.deliver(plan_document(view->topo, next, held).dump());
+  });
+  return promise;
 }
 
 caf::result<std::string> locate(pointer self, const std::string& key) {
@@ -299,6 +427,7 @@ caf::result<std::string> locate(pointer self, const std::string& key) {
     c.partition = partition;
     c.key = blob::copy_of(key);
     c.what = read_call{};
+    c.changed_at = view->topo.changed_at[partition];
     calls.emplace_back(x, std::move(c));
   }
   auto promise = self->make_response_promise<std::string>();
@@ -362,21 +491,27 @@ caf::result<std::string> on_command(pointer self, const std::string& command,
   if (command == "stats")
     return stats_cluster(self);
   if (command == "ring")
-    return ring(*st.view);
+    return ring(self);
   if (command == "locate" && arguments.size() == 1)
     return locate(self, arguments[0]);
+  auto names_one = arguments.size() == 1 || (arguments.size() == 2 && arguments[1] == "--force");
+  if (((command == "leave" || command == "remove") && names_one) ||
+      (command == "abort" && arguments.empty()))
+    return change(self, command, arguments);
+  auto is_change = arguments.size() == 2 &&
+                   (arguments[0] == "leave" || arguments[0] == "remove" || arguments[0] == "join");
+  if (command == "plan" && is_change)
+    return plan(self, arguments);
   return failure(errc::refused, st.context->name + " does not know the command " + command +
-                                    " with " + std::to_string(arguments.size()) +
-                                    " arguments: this version has status, ring and locate KEY");
+                                    " with these " + std::to_string(arguments.size()) +
+                                    " arguments");
 }
 
 } // namespace
 
-admin_actor::behavior_type admin(pointer self, context_ptr context, std::vector<vnode_actor> vnodes,
-                                 sync_actor sync) {
+admin_actor::behavior_type admin(pointer self, context_ptr context, admin_sources sources) {
   self->state.context = std::move(context);
-  self->state.sync = std::move(sync);
-  self->state.vnodes = std::move(vnodes);
+  self->state.sources = std::move(sources);
   return {
       [self](admin_atom, const std::string& command, const std::vector<std::string>& arguments) {
         return on_command(self, command, arguments);
@@ -384,8 +519,10 @@ admin_actor::behavior_type admin(pointer self, context_ptr context, std::vector<
       [self](service_atom, const std::string& request) -> caf::result<std::string> {
         if (request == "report")
           return report(self);
+        if (request == "filled")
+          return filled(self);
         if (request == "resync") {
-          self->send(self->state.sync, resync_atom::value);
+          self->send(self->state.sources.sync, resync_atom::value);
           return std::string{};
         }
         if (request.rfind("hints ", 0) == 0)

@@ -10,6 +10,14 @@
 
 namespace kai {
 
+/// Whom admin asks, and has carry things out, on its own node.
+struct admin_sources {
+  std::vector<vnode_actor> vnodes;
+  sync_actor sync;
+  handoff_actor handoff;
+  topology_actor topology;
+};
+
 /// Answers kai-admin, the HTTP page and `stats cluster` with JSON documents (the outer interface),
 /// and the admin actors of other nodes about this one.
 ///
@@ -20,8 +28,7 @@ struct admin_state {
   admin_state() = default;
 
   context_ptr context;
-  std::vector<vnode_actor> vnodes;
-  sync_actor sync;
+  admin_sources sources;
   view_ptr view;
   /// Members that this node does not reach, and since when.
   std::map<std::string, timestamp> down_since;
@@ -29,7 +36,6 @@ struct admin_state {
 };
 
 admin_actor::behavior_type admin(admin_actor::stateful_pointer<admin_state> self,
-                                 context_ptr context, std::vector<vnode_actor> vnodes,
-                                 sync_actor sync);
+                                 context_ptr context, admin_sources sources);
 
 } // namespace kai

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include <caf/raise_error.hpp>
+#include <caf/send.hpp>
 
 namespace kai {
 
@@ -10,7 +11,7 @@ void batch_work::begin(request_list& xs) {
   st_.view = st_.loop->view;
   st_.origin = caf::actor_cast<response_sink>(self_->current_sender());
   st_.forwarded = xs.forwarded;
-  st_.began = self_->home_system().clock().now();
+  st_.began = xs.began ? *xs.began : self_->home_system().clock().now();
   st_.hedged = false;
   st_.unanswered = xs.requests.size();
   st_.operations.clear();
@@ -20,37 +21,41 @@ void batch_work::begin(request_list& xs) {
     op.tag = x.tag;
     op.key = std::move(x.key);
     op.write = std::move(x.write);
+    op.tried_before = std::move(x.tried);
     op.above = x.above;
     op.until = x.until;
     op.quorum = x.quorum;
-    start(op);
+    start(op, x.held.get());
   }
   send_all();
 }
 
-void batch_work::start(operation& op) {
+void batch_work::start(operation& op, const held_decision* held) {
   if (!st_.view)
     return fail(op, {errc::not_a_member, true, "this node is not a member of the cluster yet"});
   op.hash = key_hash(op.key.view());
   op.partition = partition_of(op.hash, st_.view->topo.settings.partitions);
-  if (op.write)
+  if (held)
+    resume(op, *held);
+  else if (op.write)
     start_write(op);
   else
     start_read(op);
 }
 
-/// The record comes from this node when it is a replica, else from the first that is alive.
+/// The record comes from this node when it is a replica in force, else from the first of those that
+/// is alive.
 void batch_work::start_read(operation& op) {
   auto nodes = places(op);
-  auto choice = std::find(nodes.begin(), nodes.end(), st_.view->self);
-  if (choice == nodes.end())
-    choice = std::find_if(nodes.begin(), nodes.end(),
+  auto in_force = st_.view->replicas(op.partition);
+  auto choice = std::find(in_force.begin(), in_force.end(), st_.view->self);
+  if (choice == in_force.end())
+    choice = std::find_if(in_force.begin(), in_force.end(),
                           [&](member_index x) { return st_.view->alive[x]; });
-  if (choice == nodes.end())
-    choice = nodes.begin();
-  auto record_place = static_cast<size_t>(choice - nodes.begin());
-  auto quorum = quorum_of(op.quorum, st_.view->read_quorum, nodes.size());
-  op.read.emplace(nodes.size(), quorum, record_place);
+  if (choice == in_force.end())
+    choice = in_force.begin();
+  auto record_place = static_cast<size_t>(choice - in_force.begin());
+  op.read.emplace(as_wanted(st_.view->read_rule(op.partition), op.quorum), record_place);
   for (size_t i = 0; i < nodes.size(); ++i)
     ask(op, i, nodes[i], stage::read, read_call{i != record_place});
 }
@@ -84,8 +89,13 @@ void batch_work::on_answers(std::vector<answer>& xs) {
     --st_.outstanding;
     auto tag = call_tag::unpack(x.id);
     auto& op = st_.operations[tag.operation];
-    if (tag.round == op.round)
+    note_unstored(op, tag, x);
+    if (tag.round == op.round) {
+      note_refusal(op, x);
       on_answer(op, tag, x);
+    }
+    if (op.replied && !op.resuming && std::exchange(op.unstored, false))
+      release(op);
   }
   send_all();
 }
@@ -117,7 +127,7 @@ void batch_work::on_read_answer(operation& op, const call_tag& tag, answer& x) {
 
 void batch_work::read_step(operation& op, const read_core::todo& todo) {
   auto nodes = places(op);
-  for (size_t i = 0; (todo.fetch | todo.store) >> i; ++i) {
+  for (size_t i = 0; i < nodes.size(); ++i) {
     if (todo.fetch >> i & 1)
       ask(op, i, nodes[i], stage::read, read_call{false});
     if (todo.store >> i & 1) {
@@ -148,6 +158,85 @@ void batch_work::read_done(operation& op) {
   fail(op, std::move(why));
 }
 
+/// Begins anew where that may help: the operation did not fail, its view was too old or too new.
+void batch_work::fail(operation& op, failed_answer why) {
+  // A peer that is retired since answers that the node is down. What another leader may have done
+  // is not done again.
+  auto tracked = why.unchanged || why.reason == errc::not_owner || !op.write ||
+                 (op.stores && !op.decided.empty());
+  auto changed = st_.view && st_.view->topo.changed_at[op.partition] !=
+                                 st_.loop->view->topo.changed_at[op.partition];
+  op.outdated = tracked && (op.outdated || changed);
+  op.resuming = may_resume(op);
+  if (op.outdated && !op.resuming)
+    note_attempt(op);
+  if (op.resuming || (op.outdated && !st_.forwarded && time_to_begin_anew(op)))
+    return begin_anew_later(op);
+  // Who forwarded it begins anew: it knows how long the client has waited.
+  if (op.outdated && st_.forwarded) {
+    why.reason = errc::not_owner;
+    why.tried = op.tried_before;
+  }
+  if (op.full && why.reason == errc::quorum_failed)
+    why.reason = errc::out_of_memory;
+  ++st_.loop->count.failed_requests;
+  // A leader that was asked before may have done it, or what was tried under other lists may show.
+  why.unchanged = why.unchanged && (st_.forwarded || op.above == 0) && !op.tried_before;
+  reply(op, std::move(why));
+}
+
+void batch_work::begin_anew_later(operation& op) {
+  ++st_.loop->count.begun_anew;
+  ++op.round;
+  op.replied = true;
+  if (!op.resuming)
+    end_turn(op);
+  ++st_.outstanding;
+  self_->delayed_send(self_, caf::timespan{limits::begin_anew_pause}, tick_atom::value,
+                      index_of(op));
+}
+
+/// What was decided may be somewhere. Where nobody has accepted it, it is nowhere.
+void batch_work::note_attempt(operation& op) {
+  if (op.decided.empty() || !op.stores)
+    return;
+  if (op.held && op.stores->failure().unchanged)
+    return;
+  op.tried_before = std::make_shared<const attempt>(
+      attempt{latest(op.decided)->written, op.result, !op.held && is_replica(op)});
+}
+
+/// Another coordinator does it for the same client, under the view that this node has by now.
+void batch_work::begin_anew(uint32_t index) {
+  --st_.outstanding;
+  auto& op = st_.operations[index];
+  request_list again;
+  again.began = st_.began;
+  again.forwarded = st_.forwarded;
+  auto& x = again.requests.emplace_back();
+  x.tag = op.tag;
+  x.key = op.key;
+  x.above = op.above;
+  x.quorum = op.quorum;
+  if (op.resuming)
+    x.held = std::make_shared<const held_decision>(
+        held_decision{op.decided, op.result, std::exchange(op.has_turn, false)});
+  x.tried = op.tried_before;
+  x.write = std::move(op.write);
+  --st_.unanswered;
+  caf::send_as(caf::actor_cast<caf::actor>(st_.origin), st_.loop->take_coordinator(),
+               std::move(again));
+  send_all();
+}
+
+bool batch_work::time_to_begin_anew(const operation& op) const {
+  // Longer than other attempts may begin: what made this one fail is over, so that no call of the
+  // next is likely to take all of its time.
+  auto most = op.write && conditional(*op.write) ? limits::call_deadline + limits::attempts_until
+                                                 : limits::blind_attempts_until;
+  return elapsed() < most;
+}
+
 coordinator_state::node_calls& batch_work::node_of(member_index node) {
   for (auto& x : st_.nodes)
     if (x.node == node)
@@ -158,9 +247,10 @@ coordinator_state::node_calls& batch_work::node_of(member_index node) {
 }
 
 /// A vnode on the same loop answers within the turn: nothing of what a peer is for (a connection, a
-/// deadline, a limit on what is under way) can happen on the way to it.
+/// deadline, a limit on what is under way) can happen on the way to it; but under an older view the
+/// peer refuses calls about partitions that changed hands.
 bool batch_work::at_hand(member_index node) const {
-  return node == st_.view->self && !st_.loop->vnodes.empty() &&
+  return node == st_.view->self && st_.view == st_.loop->view && !st_.loop->vnodes.empty() &&
          st_.loop->context().options.storage.engine == engine_kind::memory;
 }
 
@@ -209,6 +299,7 @@ coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop
       [self](answer_list& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](answer_batch& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](turn_atom, uint32_t operation) { batch_work{self}.on_turn(operation); },
+      [self](tick_atom, uint32_t operation) { batch_work{self}.begin_anew(operation); },
       [self](late_atom) {
         // The batch that was late may have ended meanwhile.
         if (self->state.unanswered > 0)

@@ -11,6 +11,15 @@
 
 namespace kai {
 
+/// Where the lists of a partition change while a decision is on its way, the next coordinator goes
+/// on with it, and with the key's turn: decided anew, what this one has left at some replica would
+/// be covered by the new dot as if it had happened.
+struct held_decision {
+  record decided;
+  outcome result;
+  bool has_turn = false;
+};
+
 /// Carries out the requests that one read from a client brought, or that another node forwarded:
 /// picks replicas, asks each node concerned through one replica_call, gathers R or W per request,
 /// answers each once, and stays for the late answers (read repair). The rules of N, R and W are
@@ -60,6 +69,8 @@ struct coordinator_state {
     record decided;
     /// It was decided on what R replicas hold: see store_call::sole.
     bool sole = false;
+    /// It waits in this node's vnode until others have accepted it.
+    bool held = false;
     /// Places that are down, whose stand-ins get their hints when the decision is committed.
     uint32_t hints_due = 0;
     /// See lead_call.
@@ -80,6 +91,14 @@ struct coordinator_state {
     bool refused = false;
     /// One of them refused because its memory is full: so the client is told when nobody can lead.
     bool full = false;
+    /// A node that was asked knows the partition's lists to be others.
+    bool outdated = false;
+    /// What was decided of this write already, maybe elsewhere, and could not be placed.
+    attempt_ptr tried_before;
+    /// What was decided waits in this node's vnode until it is placed under newer lists.
+    bool resuming = false;
+    /// This node's vnode was not asked to take it, for the lists had changed.
+    bool unstored = false;
   };
 
   /// One node this batch concerns.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 
 #include "actors/coordinator.hpp"
 
@@ -20,16 +21,17 @@ public:
   void begin(request_list& xs);
   void on_answers(std::vector<answer>& xs);
   void on_turn(uint32_t index);
+  void begin_anew(uint32_t index);
   void on_late();
 
 private:
-  void start(operation& op);
+  void start(operation& op, const held_decision* held);
   void start_read(operation& op);
   void start_write(operation& op);
   void lead(operation& op);
   void apply(operation& op, record base, bool conditional);
   void ask_own_vnode(operation& op, mutation what, record base, bool conditional);
-  void spread(operation& op);
+  void spread(operation& op, bool held);
   void stand_in(operation& op, size_t place, bool unchanged);
 
   void on_answer(operation& op, const call_tag& tag, answer& x);
@@ -41,6 +43,10 @@ private:
   void on_hint_answer(operation& op, const call_tag& tag, const answer& x);
   void settle(operation& op, write_core::verdict x);
   void commit(operation& op);
+  void release(operation& op);
+  void note_unstored(operation& op, const call_tag& tag, const answer& x);
+  bool may_resume(const operation& op) const;
+  void resume(operation& op, const held_decision& x);
   void decide_anew(operation& op);
   void read_step(operation& op, const read_core::todo& todo);
   void read_done(operation& op);
@@ -57,6 +63,7 @@ private:
     x.partition = op.partition;
     x.key = op.key;
     x.what = std::move(body);
+    x.changed_at = st_.view->topo.changed_at[op.partition];
     ++st_.outstanding;
   }
 
@@ -68,13 +75,17 @@ private:
     st_.ready.responses.push_back({op.tag, std::move(what)});
   }
 
-  void fail(operation& op, failed_answer why) {
-    if (op.full && why.reason == errc::quorum_failed)
-      why.reason = errc::out_of_memory;
-    ++st_.loop->count.failed_requests;
-    // A leader that was asked before may have done it.
-    why.unchanged = why.unchanged && (st_.forwarded || op.above == 0);
-    reply(op, std::move(why));
+  void fail(operation& op, failed_answer why);
+  void begin_anew_later(operation& op);
+  void note_attempt(operation& op);
+  /// A node knows of other lists than this operation, which may be why it fails.
+  void note_refusal(operation& op, const answer& x) {
+    auto why = std::get_if<failed_answer>(&x.what);
+    if (!why || why->reason != errc::not_owner)
+      return;
+    op.outdated = true;
+    if (why->tried)
+      op.tried_before = why->tried;
   }
 
   void end_turn(operation& op) {
@@ -85,15 +96,27 @@ private:
   std::span<const member_index> places(const operation& op) const {
     return st_.view->replica_places(op.partition);
   }
-  size_t write_quorum(const operation& op) const {
-    return quorum_of(op.write->quorum, st_.view->write_quorum, places(op).size());
+  quorum_rule write_rule(const operation& op) const {
+    return as_wanted(st_.view->write_rule(op.partition), op.write->quorum);
+  }
+  bool may_begin(const operation& op) const;
+  /// Whether a decision of this node waits at its own vnode until others have accepted it.
+  bool may_hold(const operation& op) const {
+    auto rule = write_rule(op);
+    return is_replica(op) && std::max(rule.needed, rule.target_needed) > 1;
   }
   bool is_replica(const operation& op) const {
     return st_.view->owns(st_.view->self, op.partition);
   }
   /// The client may want another number of replicas than the cluster's, for this request.
-  static size_t quorum_of(uint8_t wanted, size_t usual, size_t places) {
-    return wanted == 0 ? usual : std::min<size_t>(wanted, places);
+  static quorum_rule as_wanted(quorum_rule rule, uint8_t wanted) {
+    if (wanted == 0)
+      return rule;
+    rule.needed = std::min<size_t>(wanted, rule.replicas);
+    if (rule.target != 0)
+      rule.target_needed =
+          std::min(static_cast<size_t>(wanted), static_cast<size_t>(std::popcount(rule.target)));
+    return rule;
   }
   uint32_t index_of(const operation& op) const {
     return static_cast<uint32_t>(&op - st_.operations.data());
@@ -111,6 +134,7 @@ private:
   timestamp from_now(std::chrono::microseconds x) const {
     return st_.loop->context().now() + static_cast<timestamp>(x.count());
   }
+  bool time_to_begin_anew(const operation& op) const;
   bool came_too_late(const operation& op, const failed_answer& why) const;
   coordinator_state::node_calls& node_of(member_index node);
   bool at_hand(member_index node) const;

@@ -15,25 +15,29 @@ void batch_work::start_write(operation& op) {
   auto& view = *st_.view;
   auto among = blindly && !op.refused ? view.preference(op.partition) : places(op);
   auto leader = choose_leader(among, view.alive, op.tried);
-  if (!leader)
-    return fail(op, {errc::quorum_failed, true, quorum_text(0, view.replicas, view.write_quorum)});
+  if (!leader) {
+    auto rule = view.write_rule(op.partition);
+    return fail(op, {errc::quorum_failed, true, quorum_text(0, rule.replicas, rule.needed)});
+  }
   op.tried.push_back(*leader);
   if (*leader == view.self)
     return lead(op);
   ++st_.loop->count.forwarded;
   op.until = from_now(decide_within(*op.write));
-  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above, op.until});
+  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above, op.until, op.tried_before});
 }
 
 void batch_work::lead(operation& op) {
   auto& view = *st_.view;
-  if (!may_begin(places(op), view.alive, view.unsure, view.write_quorum)) {
-    failed_answer why{errc::quorum_failed, true, quorum_text(0, view.replicas, view.write_quorum)};
+  if (!may_begin(op)) {
+    auto rule = view.write_rule(op.partition);
+    failed_answer why{errc::quorum_failed, true, quorum_text(0, rule.replicas, rule.needed)};
     return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
   }
   ++st_.loop->count.led;
   st_.loop->context().observe(op.above);
-  if (!conditional(*op.write) || op.above != 0)
+  // What was tried before may have happened: that has to be seen first.
+  if ((!conditional(*op.write) && !op.tried_before) || op.above != 0)
     return apply(op, {}, false);
   if (op.has_turn)
     return start_read(op);
@@ -45,6 +49,22 @@ void batch_work::lead(operation& op) {
     start_read(op);
   else
     ++st_.outstanding;
+}
+
+/// In each list: see kai::may_begin.
+bool batch_work::may_begin(const operation& op) const {
+  auto& view = *st_.view;
+  auto rule = view.write_rule(op.partition);
+  if (!kai::may_begin(view.replicas(op.partition), view.alive, view.unsure, rule.needed))
+    return false;
+  if (rule.target == 0)
+    return true;
+  per_place<member_index> target;
+  for (size_t i = 0; i < rule.places; ++i)
+    if (rule.in_target(i))
+      target.push_back(places(op)[i]);
+  return kai::may_begin({target.data(), target.size()}, view.alive, view.unsure,
+                        rule.target_needed);
 }
 
 void batch_work::apply(operation& op, record base, bool conditional) {
@@ -59,7 +79,7 @@ void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool c
   op.until = st_.forwarded && op.until != 0 ? std::min(own, op.until) : own;
   ask(op, 0, st_.view->self, stage::apply,
       apply_call{std::move(what), std::move(base), conditional, !is_replica(op), op.until,
-                 conditional && write_quorum(op) > 1});
+                 conditional && may_hold(op), op.rewriting ? nullptr : op.tried_before});
 }
 
 /// The leader refused because by its clock it came too late, but somebody waits still: its clock
@@ -75,6 +95,9 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
   auto why = std::get_if<failed_answer>(&x.what);
   if (!why)
     return fail(op, {errc::malformed, false, "the leader's answer was of another kind"});
+  // Under other lists somebody else may lead.
+  if (why->reason == errc::not_owner)
+    return fail(op, std::move(*why));
   if (came_too_late(op, *why)) {
     op.tried.pop_back();
     ++op.round;
@@ -114,6 +137,8 @@ void batch_work::on_applied(operation& op, answer& x) {
     // Replicas have it already, under the dot that was too low.
     if (op.rewriting)
       return fail(op, {why.reason, false, std::move(why.message)});
+    if (why.reason == errc::not_owner)
+      return fail(op, std::move(why));
     auto again =
         (why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op)) ||
         (!st_.forwarded && came_too_late(op, why));
@@ -130,18 +155,17 @@ void batch_work::on_applied(operation& op, answer& x) {
   if (y->value.empty())
     return reply(op, std::move(op.result));
   op.decided = std::move(y->value);
-  spread(op);
+  spread(op, op.sole && may_hold(op));
 }
 
 /// Brings what was decided to all replicas, or to those who stand in for them.
-void batch_work::spread(operation& op) {
+void batch_work::spread(operation& op, bool held) {
   auto nodes = places(op);
-  auto quorum = write_quorum(op);
+  auto rule = write_rule(op);
   auto own =
       static_cast<size_t>(std::find(nodes.begin(), nodes.end(), st_.view->self) - nodes.begin());
-  auto held = op.sole && quorum > 1;
-  op.stores =
-      held ? write_core::of_decision(nodes.size(), quorum, own) : write_core{nodes.size(), quorum};
+  op.held = held;
+  op.stores = held ? write_core::of_decision(rule, own) : write_core{rule};
   op.fallbacks = {};
   op.hints_due = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
@@ -154,6 +178,8 @@ void batch_work::spread(operation& op) {
     else
       stand_in(op, i, true);
   }
+  if (held)
+    settle(op, op.stores->on_asked());
 }
 
 /// The replica of the place is down: the next stand-in keeps a hint for it. `unchanged`: the
@@ -167,7 +193,7 @@ void batch_work::stand_in(operation& op, size_t place, bool unchanged) {
   }
   std::optional<member_index> node;
   if (op.replied || time_for_call(op))
-    node = op.fallbacks.next(view.preference(op.partition), view.replicas, view.alive);
+    node = op.fallbacks.next(view.preference(op.partition), places(op).size(), view.alive);
   settle(op, op.stores->on_replica_down(place, node.has_value(), unchanged, confirmed));
   if (node)
     ask(op, place, *node, stage::hint,
@@ -217,14 +243,49 @@ void batch_work::commit(operation& op) {
       stand_in(op, i, true);
 }
 
+void batch_work::release(operation& op) {
+  ask(op, 0, st_.view->self, stage::release, release_call{latest(op.decided)->written});
+}
+
+/// This node's vnode still holds what it was to store, for the lists have changed.
+void batch_work::note_unstored(operation& op, const call_tag& tag, const answer& x) {
+  auto why = std::get_if<failed_answer>(&x.what);
+  op.unstored = op.unstored || (why && why->reason == errc::not_owner && tag.what == stage::store &&
+                                op.held && places(op)[tag.place] == st_.view->self);
+}
+
+bool batch_work::may_resume(const operation& op) const {
+  return op.outdated && op.held && !st_.loop->context().left && time_to_begin_anew(op);
+}
+
+void batch_work::resume(operation& op, const held_decision& x) {
+  op.decided = x.decided;
+  op.result = x.result;
+  op.has_turn = x.has_turn;
+  op.sole = true;
+  if (is_replica(op))
+    return spread(op, true);
+  // Somebody else has to lead it now.
+  release(op);
+  op.tried_before =
+      std::make_shared<const attempt>(attempt{latest(op.decided)->written, op.result});
+  op.outdated = true;
+  fail(op, {errc::not_owner, false, "the partition's replicas are others"});
+}
+
 /// Two leaders decided at the same time, and the other one's decision reached the replicas first:
 /// decided once more, on top of that. Nobody has the first decision.
 void batch_work::decide_anew(operation& op) {
-  if (op.stores->held())
-    ask(op, 0, st_.view->self, stage::release, release_call{latest(op.decided)->written});
+  auto held = op.stores->held();
   auto anew = op.stores->only_refused() && op.round < limits::conditional_rounds_max && !late(op);
   if (!anew)
-    return fail(op, op.stores->failure());
+    fail(op, op.stores->failure());
+  if (held && !op.resuming)
+    release(op);
+  if (!anew)
+    return;
+  op.decided = {};
+  op.held = false;
   ++st_.loop->count.contended;
   ++op.round;
   lead(op);

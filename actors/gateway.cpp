@@ -64,8 +64,8 @@ void serve(pointer self, const caf::strong_actor_ptr& to, uint64_t id, service_c
     refuse(self, to, id, errc::incompatible, "this version has no service " + what.service);
 }
 
-/// Whether the call names its key's partition, and this node holds that or may stand in for who
-/// does.
+/// Whether the call names its key's partition, was made by the same idea of who holds that, and
+/// this node does or may stand in for who does.
 bool ours(const cluster_view& view, const call& x) {
   auto for_stand_ins = std::holds_alternative<hint_call>(x.what) ||
                        std::holds_alternative<lead_call>(x.what) ||
@@ -75,7 +75,7 @@ bool ours(const cluster_view& view, const call& x) {
   auto partitions = view.topo.settings.partitions;
   auto named = about_partition ? x.partition < partitions
                                : x.partition == partition_of(key_hash(x.key.view()), partitions);
-  return named && (for_stand_ins || view.owns(view.self, x.partition));
+  return named && view.agrees_with(x) && (for_stand_ins || view.owns(view.self, x.partition));
 }
 
 /// By the cluster's clock. This node may have been stopped, or the network, with the call in a
@@ -107,7 +107,8 @@ void on_calls(pointer self, call_batch& batch) {
     if (auto service = std::get_if<service_call>(&x.what)) {
       serve(self, from, x.id, *service);
     } else if (!view || !ours(*view, x)) {
-      refuse(self, from, x.id, errc::not_owner, "this node does not hold the key");
+      refuse(self, from, x.id, errc::not_owner,
+             "this node does not hold the key, or knows of other replicas");
     } else if (auto lead = std::get_if<lead_call>(&x.what)) {
       if (too_late(context, batch.header, x)) {
         refuse(self, from, x.id, errc::timed_out, "the write came too late");
@@ -116,8 +117,8 @@ void on_calls(pointer self, call_batch& batch) {
       auto tag = st.next_tag++;
       st.forwarded.emplace(tag, gateway_state::forwarded_call{from, x.id});
       context.observe(lead->above);
-      to_lead.requests.push_back(
-          {tag, std::move(x.key), std::move(lead->what), lead->above, lead->until});
+      to_lead.requests.push_back({tag, std::move(x.key), std::move(lead->what), lead->above,
+                                  lead->until, 0, std::move(lead->tried)});
     } else {
       for_vnodes.push_back(std::move(x));
     }

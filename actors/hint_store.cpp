@@ -87,7 +87,11 @@ hint_route route_of(const cluster_view& view, partition_id partition, const std:
   std::optional<member_index> index;
   if (auto found = view.topo.find(target))
     index = static_cast<member_index>(found - view.topo.members.data());
-  return route_hint(index, view.replica_places(partition), view.alive, view.write_quorum);
+  auto rule = view.write_rule(partition);
+  auto places = view.replica_places(partition);
+  // What is for nobody any more waits until it is clear who the replicas are.
+  auto waits = rule.target != 0 && !(index && view.owns(*index, partition));
+  return waits ? hint_route{} : route_hint(index, places, view.alive, rule.needed);
 }
 
 void hint_store::count_from_start(uint32_t partitions) {

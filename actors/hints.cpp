@@ -38,6 +38,7 @@ void deliver(pointer self) {
       c.partition = x.what.partition;
       c.key = x.what.key;
       c.what = store_call{x.what.value};
+      c.changed_at = st.pass->topo.changed_at[x.what.partition];
       calls[to].calls.push_back(std::move(c));
       ++st.unanswered;
     }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <caf/actor_clock.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/atom.hpp>
 #include <caf/replies_to.hpp>
@@ -17,6 +18,7 @@
 #include "protocol/messages.hpp"
 #include "protocol/sync_rules.hpp"
 #include "protocol/topology.hpp"
+#include "protocol/topology_changes.hpp"
 
 /// Every actor of kai and every message, on one page. Arrows: who sends it.
 namespace kai {
@@ -31,6 +33,9 @@ using credentials_ptr = std::shared_ptr<const memcache::credentials>;
 
 // --- values that stay within a node --------------------------------------------------------------
 
+/// See coordinator.hpp.
+struct held_decision;
+
 /// One thing that a client, or another node's coordinator, wants of one key.
 struct request {
   /// Chosen by the sender; the response carries it back.
@@ -43,6 +48,9 @@ struct request {
   timestamp until = 0;
   /// Of a read: how many replicas must agree, in place of the cluster's R; 0: as many as that.
   uint8_t quorum = 0;
+  attempt_ptr tried = {};
+  /// Null: it is not decided yet.
+  std::shared_ptr<const held_decision> held = {};
 };
 
 /// What a request came to: a record (reads), an outcome (writes) or a failure.
@@ -56,6 +64,8 @@ struct request_list {
   std::vector<request> requests;
   /// They were forwarded by another node: lead their writes here.
   bool forwarded = false;
+  /// When they came, where they begin anew; else now.
+  std::optional<caf::actor_clock::time_point> began = {};
 };
 
 struct response_list {
@@ -190,6 +200,25 @@ struct sync_report {
   uint64_t keys_sent = 0;
   uint64_t keys_received = 0;
   uint64_t reaped = 0;
+  /// Moving partitions of whose target this node is, and that are filled here.
+  std::vector<std::pair<partition_id, uint64_t>> filled;
+};
+
+/// What an operator wants of the members, or what their reports allow.
+struct change_order {
+  enum class kind : uint8_t { leave, remove, undo, filled };
+  kind what = kind::undo;
+  std::string name;
+  bool forced = false;
+  /// kind::filled: of the members of this epoch.
+  uint64_t epoch = 0;
+  std::vector<fill_report> reports;
+};
+
+/// What a node has still to drop of what it does not hold any more.
+struct handoff_report {
+  uint64_t partitions = 0;
+  uint64_t dropped = 0;
 };
 
 // --- messages ------------------------------------------------------------------------------------
@@ -227,6 +256,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::hint_question)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::reap_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::reap_result)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::sync_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::change_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::handoff_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::hint_list)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::view_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(kai::credentials_ptr)
@@ -303,6 +334,8 @@ using coordinator_actor = caf::typed_actor<
     caf::reacts_to<answer_batch>,
     // io_loop: the operation may go on, it is its key's turn
     caf::reacts_to<turn_atom, uint32_t>,
+    // itself: the operation begins anew, for the lists of its partition changed
+    caf::reacts_to<tick_atom, uint32_t>,
     // io_loop: the batch is under way for long
     caf::reacts_to<late_atom>>;
 
@@ -329,6 +362,8 @@ using topology_actor = caf::typed_actor<
     caf::replies_to<service_atom, std::string>::with<std::string>,
     // gateway: a node that wants to join (an encoded member); answered with the encoded topology
     caf::replies_to<admin_atom, std::string>::with<std::string>,
+    // admin, handoff: propose this; answered with the epoch that contains it
+    caf::replies_to<change_order>::with<uint64_t>,
     // membership
     caf::reacts_to<view_ptr>,
     // peers
@@ -367,6 +402,18 @@ using hints_actor = caf::typed_actor<
     // peers
     caf::reacts_to<answer_list>,
     // itself: go on with the pass; and by timer, begin one
+    caf::reacts_to<turn_atom>, caf::reacts_to<tick_atom>>;
+
+/// Sees that partitions on their way arrive: proposes that filled targets are in force, and drops
+/// what this node does not hold any more.
+using handoff_actor = caf::typed_actor<
+    // membership
+    caf::reacts_to<view_ptr>,
+    // peers
+    caf::reacts_to<answer_list>,
+    // admin
+    caf::replies_to<report_atom>::with<handoff_report>,
+    // itself: go on dropping; and by timer, look how far the moves are
     caf::reacts_to<turn_atom>, caf::reacts_to<tick_atom>>;
 
 /// Who wants to know who owns what and who is alive.

@@ -73,6 +73,8 @@ struct counters {
   uint64_t led = 0;
   uint64_t contended = 0;
   uint64_t rewrites = 0;
+  /// Requests that began again because their partition's lists changed under them.
+  uint64_t begun_anew = 0;
   uint64_t read_repairs = 0;
   uint64_t siblings_seen = 0;
 };

@@ -163,9 +163,9 @@ caf::error node::join() {
   return result;
 }
 
-/// A client that comes at the ready line shall find the other members connected, and replicas whose
-/// answers count. What takes longer, a member that is down or a disk that is refilled, is not
-/// waited for.
+/// A client that comes at the ready line shall find the other members connected, replicas whose
+/// answers count, and a cluster without data complete. What takes longer, a member that is down or
+/// a disk that is refilled or filled, is not waited for.
 void node::await_peers() {
   auto connected = false;
   caf::scoped_actor self{core_.system};
@@ -175,6 +175,7 @@ void node::await_peers() {
         .receive(
             [&](const std::string& status) {
               connected = status.find("\"state\":\"down\"") == std::string::npos &&
+                          status.find("\"state\":\"joining\"") == std::string::npos &&
                           status.find("\"state\":\"recovering\"") == std::string::npos;
             },
             [](const caf::error&) {});
@@ -239,6 +240,9 @@ void node::stop() {
     self->send_exit(acceptor_, caf::exit_reason::kill);
     acceptor_ = nullptr;
   }
+  // Others may still wait for what it leads, or not know yet that it is out.
+  if (left())
+    std::this_thread::sleep_for(limits::out_after);
   if (cluster_port_ != 0)
     core_.system.middleman().unpublish(core_.gateway, cluster_port_);
   core_.close();

@@ -44,8 +44,8 @@ public:
   /// Reads memcache.auth-file again. Unusable: the old one stays, and the log says why.
   void reload();
 
-  /// The node was taken out of the cluster by `leave`.
-  bool left() const { return false; }
+  /// The node is no member of its cluster any more, for it left or was removed.
+  bool left() const { return core_.context->left; }
 
   node_core& core() { return core_; }
 

@@ -33,6 +33,8 @@ struct node_context {
   timestamp used_until = 0;
   hybrid_clock clock;
   logger log;
+  /// The node was a member, and is none any more: it is to end.
+  std::atomic<bool> left{false};
 
   /// Of the topology in use, for actors that need no more of it: its epoch and its flush marks.
   void use(const topology& x) {

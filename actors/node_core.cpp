@@ -12,6 +12,7 @@
 #include "actors/admin.hpp"
 #include "actors/dialer.hpp"
 #include "actors/gateway.hpp"
+#include "actors/handoff.hpp"
 #include "actors/hints.hpp"
 #include "actors/membership.hpp"
 #include "actors/on_loop.hpp"
@@ -152,7 +153,8 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   if (directory_)
     alive = [files = files_in(directory_), context = context] { note_alive(files, *context); };
   sync = system.spawn(kai::sync, context, vnodes, std::move(alive));
-  admin = system.spawn(kai::admin, context, vnodes, sync);
+  handoff = system.spawn(kai::handoff, context, topology);
+  admin = system.spawn(kai::admin, context, admin_sources{vnodes, sync, handoff, topology});
   hints = system.spawn(kai::hints, vnodes);
   stats = spawn_on_loop<stats_actor>(system, kai::stats, loop, vnodes, admin, sync);
   must_live(context, gateway, "gateway");
@@ -161,12 +163,14 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   must_live(context, admin, "admin");
   must_live(context, hints, "hints");
   must_live(context, sync, "sync");
+  must_live(context, handoff, "handoff");
   must_live(context, stats, "stats");
   for (auto& x : vnodes)
     must_live(context, x, "vnode");
   caf::anon_send(membership, start_atom::value, topology, admin);
   caf::anon_send(membership, start_atom::value, view_sink{hints});
   caf::anon_send(membership, start_atom::value, view_sink{sync});
+  caf::anon_send(membership, start_atom::value, view_sink{handoff});
   caf::anon_send(gateway, start_atom::value, vnodes, topology, admin);
   open_ = true;
   return caf::none;
@@ -297,6 +301,7 @@ void node_core::end_actors() {
   end(topology);
   end(admin);
   end(sync);
+  end(handoff);
   end(hints);
   end(stats);
   end(gateway);

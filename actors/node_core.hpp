@@ -95,6 +95,7 @@ public:
   topology_actor topology;
   admin_actor admin;
   hints_actor hints;
+  handoff_actor handoff;
   sync_actor sync;
   stats_actor stats;
 

@@ -188,11 +188,32 @@ batch_header header_of(io_loop& loop) {
   return {loop.context().now(), loop.view ? loop.view->topo.epoch : 0};
 }
 
+/// As the gateways of other nodes do: calls made by an older view than the node has now find other
+/// replicas.
+void refuse_outdated(pointer self, const cluster_view& view) {
+  auto& st = self->state;
+  auto outdated = [&](const call& x) {
+    return !std::holds_alternative<service_call>(x.what) &&
+           !std::holds_alternative<release_call>(x.what) && !view.agrees_with(x);
+  };
+  auto gone = std::stable_partition(st.pending.begin(), st.pending.end(),
+                                    [&](const call& x) { return !outdated(x); });
+  if (gone == st.pending.end())
+    return;
+  for (auto i = gone; i != st.pending.end(); ++i)
+    settle(st, static_cast<uint32_t>(i->id),
+           answer{0, failed_answer{errc::not_owner, true, "the partition's replicas are others"}});
+  st.pending.erase(gone, st.pending.end());
+  deliver(self);
+}
+
 /// This node's own vnodes are a message away: no batch is worth waiting for. Only what other actors
 /// of the node have to do goes through the gateway.
 void flush_to_own_node(pointer self) {
   auto& st = self->state;
   auto about_keys = [](const call& x) { return !std::holds_alternative<service_call>(x.what); };
+  if (auto& view = st.loop->view)
+    refuse_outdated(self, *view);
   for (auto& x : st.pending)
     st.slots[static_cast<uint32_t>(x.id)].sent = true;
   auto rest = std::partition(st.pending.begin(), st.pending.end(), about_keys);
@@ -250,7 +271,7 @@ void take(pointer self, call_list& calls) {
     ++st.groups[group_index].open;
     ++st.open_calls;
     st.open_bytes += s.bytes;
-    if (!st.up) {
+    if (!st.up || st.retired) {
       settle_failure(st, index, errc::peer_down);
       continue;
     }
@@ -309,11 +330,8 @@ void expire(peer_state& st, caf::actor_clock::time_point time) {
 }
 
 /// Requests that began under an older view may still call it. Each is refused at once.
-void retire(pointer self) {
-  auto& st = self->state;
-  st.retired = now(self);
-  lost(self, "replaced");
-}
+/// What is under way already ends as it would have: the node may be one that leaves.
+void retire(pointer self) { self->state.retired = now(self); }
 
 void tick(pointer self) {
   auto& st = self->state;

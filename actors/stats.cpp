@@ -113,6 +113,7 @@ void add_cluster(stat_lines& out, io_loop& loop, const vnode_report& report,
   out.add("kai_writes_led", x.led);
   out.add("kai_writes_contended", x.contended);
   out.add("kai_writes_rewritten", x.rewrites);
+  out.add("kai_requests_begun_anew", x.begun_anew);
   out.add("kai_calls", x.calls);
   out.add("kai_calls_failed", x.calls_failed);
   out.add("kai_calls_hedged", x.calls_hedged);

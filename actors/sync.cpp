@@ -1,3 +1,4 @@
+// long: whom this node compares with, and what follows for recovering, filling and reaping
 #include "actors/sync.hpp"
 
 #include <algorithm>
@@ -22,14 +23,15 @@ std::chrono::microseconds grace_of(const sync_state& st) {
 
 bool evicts(const sync_state& st) { return st.context->options.storage.evict == eviction::lru; }
 
-/// Calls `visit(partition, others)` for each partition of this node; `others`: its other replicas.
+/// Calls `visit(partition, others)` for each partition of this node; `others`: its other replicas
+/// in force. With those to come only they themselves compare.
 template <class Visit>
 void each_own_partition(const cluster_view& view, Visit visit) {
   for (uint32_t i = 0; i < view.topo.settings.partitions; ++i) {
     auto partition = static_cast<partition_id>(i);
-    auto places = view.replica_places(partition);
-    if (std::find(places.begin(), places.end(), view.self) == places.end())
+    if (!view.owns(view.self, partition))
       continue;
+    auto places = view.replicas(partition);
     std::vector<member_index> others;
     std::copy_if(places.begin(), places.end(), std::back_inserter(others),
                  [&](member_index x) { return x != view.self; });
@@ -49,43 +51,71 @@ void forget_equality(sync_state& st, partner& x, sync_state::time_point due) {
 
 // --- comparing -----------------------------------------------------------------------------------
 
+/// Whether this node fills itself from another one first: from several at once everything would
+/// come several times.
+bool waits_for_source(sync_state& st, partition_id partition, member_index other) {
+  if (!st.view->is_newcomer(st.view->self, partition))
+    return false;
+  auto sources = st.view->replicas(partition);
+  auto first = std::find_if(sources.begin(), sources.end(),
+                            [&](member_index x) { return st.view->alive[x]; });
+  return *first != other && partner_of(st, *first).equal_at[partition] == 0;
+}
+
 void compare_with(pointer self, member_index other) {
   auto& st = self->state;
   auto name = st.view->topo.members[other].name;
   round_plan plan;
   plan.other = other;
+  auto waiting = false;
   each_own_partition(*st.view, [&](partition_id partition, const auto& others) {
     if (std::find(others.begin(), others.end(), other) == others.end())
       return;
+    if (waits_for_source(st, partition, other)) {
+      waiting = true;
+      return;
+    }
     plan.partitions.push_back(partition);
-    if (st.behind.count(partition))
+    if (st.behind.count(partition) || st.view->moves(partition))
       plan.thorough.insert(partition);
   });
   auto& x = st.partners[name];
-  x.due = now(self) + limits::sync_interval;
+  x.due = now(self) + (waiting ? limits::sync_retry : limits::sync_interval);
   if (plan.partitions.empty())
     return;
   x.comparing = true;
   auto began = st.context->now();
   auto young = static_cast<timestamp>(
       std::chrono::duration_cast<std::chrono::microseconds>(limits::sync_young).count());
-  auto done = [self, name, began, young, generation = x.generation, asked = plan.partitions.size(),
-               thorough = plan.thorough](const partition_list& equal) {
+  auto lot = [self, name, began, young, view = st.view, generation = x.generation,
+              thorough = plan.thorough](const partition_list& equal) {
     auto& st = self->state;
     auto found = st.partners.find(name);
-    if (found == st.partners.end())
+    if (found == st.partners.end() || found->second.generation != generation)
+      return;
+    auto filled = false;
+    for (auto partition : equal) {
+      if (view->topo.changed_at[partition] != st.view->topo.changed_at[partition])
+        continue;
+      found->second.equal_at[partition] = found->second.ever_equal_at[partition] =
+          thorough.count(partition) ? began : began - young;
+      filled = filled || st.view->is_newcomer(st.view->self, partition);
+    }
+    // The other sources were waiting for this one.
+    if (filled)
+      for (auto& [other, y] : st.partners)
+        y.due = std::min(y.due, now(self));
+  };
+  auto done = [self, name, generation = x.generation](bool all_equal) {
+    auto found = self->state.partners.find(name);
+    if (found == self->state.partners.end())
       return;
     auto& x = found->second;
     x.comparing = false;
-    if (x.generation != generation)
-      return;
-    for (auto partition : equal)
-      x.equal_at[partition] = x.ever_equal_at[partition] =
-          thorough.count(partition) ? began : began - young;
-    if (equal.size() < asked)
+    if (x.generation == generation && !all_equal)
       x.due = std::min(x.due, now(self) + limits::sync_retry);
   };
-  start_round(self, std::move(plan), std::move(done));
+  start_round(self, std::move(plan), std::move(lot), std::move(done));
 }
 
 void compare_due(pointer self) {
@@ -161,11 +191,21 @@ void ask_for_hints(pointer self) {
 }
 
 bool compared_with_all(sync_state& st, partition_id partition, timestamp since) {
-  for (auto other : st.view->replica_places(partition))
+  for (auto other : st.view->replicas(partition))
     if (other != st.view->self && st.view->alive[other] &&
         partner_of(st, other).equal_at[partition] < since)
       return false;
   return true;
+}
+
+/// Whether this node, one of those to hold the moving partition, has what those have that hold it
+/// now: as far as enough of them are alive.
+bool has_all(sync_state& st, partition_id partition) {
+  auto& view = *st.view;
+  size_t equal = 0;
+  for (auto other : view.replicas(partition))
+    equal += other == view.self || partner_of(st, other).equal_at[partition] != 0;
+  return equal >= sources_needed(view.topo, partition) && compared_with_all(st, partition, 1);
 }
 
 void end_recovery(pointer self) {
@@ -177,7 +217,8 @@ void end_recovery(pointer self) {
   partition_list done;
   auto hints_matter = false;
   for (auto& [partition, since] : st.behind) {
-    if (!compared_with_all(st, partition, since))
+    if (!compared_with_all(st, partition, since) ||
+        (st.view->is_newcomer(st.view->self, partition) && !has_all(st, partition)))
       continue;
     if (st.no_hints_at < since)
       hints_matter = true;
@@ -213,7 +254,9 @@ void fall_behind(pointer self) {
 /// Since when all replicas of the partition were found equal; 0: not yet.
 timestamp in_sync_since(sync_state& st, partition_id partition) {
   auto result = st.context->now();
-  for (auto other : st.view->replica_places(partition))
+  if (st.view->moves(partition))
+    return 0;
+  for (auto other : st.view->replicas(partition))
     if (other != st.view->self)
       result = std::min(result, partner_of(st, other).ever_equal_at[partition]);
   return result;
@@ -266,7 +309,8 @@ void reap_on(pointer self) {
 // --- all of it -----------------------------------------------------------------------------------
 
 /// A partition that is new here is behind, whatever was known of it when it was here before; one
-/// that is here no longer has nothing to catch up with.
+/// that is here no longer has nothing to catch up with. Of those whose lists changed nothing is
+/// known: their replicas have to be compared under the new ones.
 void follow_ownership(pointer self, const cluster_view& next) {
   auto& st = self->state;
   st.next_poll = now(self);
@@ -282,6 +326,14 @@ void follow_ownership(pointer self, const cluster_view& next) {
   if (!gained.empty())
     for (auto& x : st.vnodes)
       self->send(x, behind_atom::value, gained, true);
+  for (auto x : gained)
+    st.behind.try_emplace(x, st.context->now());
+  for (uint32_t p = 0; p < next.topo.settings.partitions; ++p)
+    if (next.topo.changed_at[p] != st.view->topo.changed_at[p])
+      for (auto& [name, x] : st.partners) {
+        x.equal_at[p] = x.ever_equal_at[p] = 0;
+        x.due = now(self);
+      }
 }
 
 void on_view(pointer self, const view_ptr& view) {
@@ -304,7 +356,7 @@ void on_view(pointer self, const view_ptr& view) {
     auto& x = found->second;
     if (fresh)
       x.ever_equal_at.assign(view->topo.settings.partitions, 0);
-    if (fresh || changed || x.alive != view->alive[i])
+    if (fresh || x.alive != view->alive[i])
       forget_equality(st, x, time);
     x.alive = view->alive[i];
   }
@@ -335,9 +387,22 @@ void on_tick(pointer self) {
   reap_on(self);
 }
 
+/// The moving partitions of whose target this node is, where it has all and counts towards R. A
+/// node that evicts is a cache: it never has all.
+void say_filled(sync_state& st, sync_report& result) {
+  for (auto& x : st.view->topo.moves)
+    if (std::find(x.target.begin(), x.target.end(), st.view->self) != x.target.end() &&
+        (evicts(st) || (has_all(st, x.partition) && st.behind.count(x.partition) == 0 &&
+                        st.heard.size() == st.vnodes.size())))
+      result.filled.emplace_back(x.partition, st.view->topo.changed_at[x.partition]);
+}
+
 sync_report report(sync_state& st) {
   auto result = st.counted;
-  if (!st.view || evicts(st))
+  if (!st.view)
+    return result;
+  say_filled(st, result);
+  if (evicts(st))
     return result;
   each_own_partition(*st.view, [&](partition_id partition, const auto& others) {
     ++result.partitions;

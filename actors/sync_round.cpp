@@ -18,16 +18,21 @@ constexpr uint64_t no_root = UINT64_MAX;
 /// One comparison. Lives in the callbacks of the calls under way.
 class round : public std::enable_shared_from_this<round> {
 public:
-  round(sync_self self, round_plan plan, std::function<void(const partition_list&)> done)
-      : self_(self), view_(self->state.view), plan_(std::move(plan)), done_(std::move(done)) {}
+  round(sync_self self, round_plan plan, std::function<void(const partition_list&)> lot,
+        std::function<void(bool)> done)
+      : self_(self), view_(self->state.view), plan_(std::move(plan)), lot_(std::move(lot)),
+        done_(std::move(done)) {}
 
   void next_partitions() {
+    std::erase_if(at_hand_, [this](partition_id x) { return failed_.count(x) != 0; });
+    if (!at_hand_.empty())
+      lot_(at_hand_);
     at_hand_.clear();
     for (; next_ < plan_.partitions.size() && at_hand_.size() < limits::sync_partitions_at_once;
          ++next_)
       at_hand_.push_back(plan_.partitions[next_]);
     if (at_hand_.empty())
-      return end();
+      return done_(failed_.empty());
     mine_.assign(at_hand_.size(), {});
     std::vector<std::pair<member_index, call>> calls;
     for (auto x : at_hand_)
@@ -47,11 +52,12 @@ private:
   };
 
   template <class Body>
-  static call call_for(partition_id partition, Body body, blob key = {}) {
+  call call_for(partition_id partition, Body body, blob key = {}) const {
     call x;
     x.partition = partition;
     x.key = std::move(key);
     x.what = std::move(body);
+    x.changed_at = view_->topo.changed_at[partition];
     return x;
   }
 
@@ -124,8 +130,9 @@ private:
       if (failed_.count(compared_[i]))
         continue;
       auto thorough = plan_.thorough.count(compared_[i]) != 0;
-      for (auto& x :
-           differing_keys(found_leaves_[2 * i], found_leaves_[2 * i + 1], thorough ? all : times))
+      auto chosen = thorough ? all : times;
+      chosen.all = view_->moves(compared_[i]);
+      for (auto& x : differing_keys(found_leaves_[2 * i], found_leaves_[2 * i + 1], chosen))
         keys_.push_back({compared_[i], std::move(x), {}, {}});
     }
     next_keys();
@@ -189,19 +196,12 @@ private:
       failed_.insert(jobs_[index].partition);
   }
 
-  void end() {
-    partition_list equal;
-    for (auto x : plan_.partitions)
-      if (!failed_.count(x))
-        equal.push_back(x);
-    done_(equal);
-  }
-
   sync_self self_;
   /// The peers of the round's begin: a member that comes back has a round of its own.
   view_ptr view_;
   round_plan plan_;
-  std::function<void(const partition_list&)> done_;
+  std::function<void(const partition_list&)> lot_;
+  std::function<void(bool)> done_;
   std::set<partition_id> failed_;
 
   size_t next_ = 0;
@@ -221,9 +221,11 @@ private:
 } // namespace
 
 void start_round(sync_self self, round_plan plan,
-                 std::function<void(const partition_list& equal)> done) {
+                 std::function<void(const partition_list& equal)> lot,
+                 std::function<void(bool all_equal)> done) {
   ++self->state.counted.rounds;
-  std::make_shared<round>(self, std::move(plan), std::move(done))->next_partitions();
+  std::make_shared<round>(self, std::move(plan), std::move(lot), std::move(done))
+      ->next_partitions();
 }
 
 } // namespace kai

@@ -21,10 +21,12 @@ struct round_plan {
 };
 
 /// Compares partitions with another member and exchanges what differs, both ways: roots first
-/// (equal ones cost one message), then leaves, then keys, a bounded number at a time. `done` is
-/// called once, with the partitions that are equal now as far as writes before the round's begin
-/// go, young ones excepted where the comparison was not thorough.
+/// (equal ones cost one message), then leaves, then keys, a bounded number at a time. `lot` is
+/// called every now and then, with partitions that are equal now as far as writes before the
+/// round's begin go, young ones excepted where the comparison was not thorough; `done` once, at the
+/// end.
 void start_round(sync_self self, round_plan plan,
-                 std::function<void(const partition_list& equal)> done);
+                 std::function<void(const partition_list& equal)> lot,
+                 std::function<void(bool all_equal)> done);
 
 } // namespace kai

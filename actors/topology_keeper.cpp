@@ -1,3 +1,4 @@
+// long: every way in which a topology comes to a node, and what each wants checked
 #include "actors/topology_keeper.hpp"
 
 #include <algorithm>
@@ -26,50 +27,11 @@ member own_member(const topology_state& st) {
   return x;
 }
 
-/// How many records this node holds: asks every vnode, then calls `done`.
-void count_records(pointer self, std::function<void(caf::expected<uint64_t>)> done) {
-  struct tally {
-    size_t open;
-    uint64_t records = 0;
-    caf::error err;
-  };
-  auto& st = self->state;
-  auto sum = std::make_shared<tally>(tally{st.vnodes.size(), 0, {}});
-  auto one = [sum, done] {
-    if (--sum->open == 0)
-      done(sum->err ? caf::expected<uint64_t>{sum->err} : caf::expected<uint64_t>{sum->records});
-  };
-  for (auto& x : st.vnodes)
-    self->request(x, limits::service_deadline, report_atom::value)
-        .then(
-            [sum, one](const vnode_report& x) {
-              sum->records += x.keys + x.tombstones;
-              one();
-            },
-            [sum, one](caf::error& err) {
-              sum->err = std::move(err);
-              one();
-            });
-}
-
 caf::result<std::string> on_request(pointer self, const std::string& text) {
   auto x = decode_topology_request(text);
   if (!x)
     return x.error();
-  if (x->what != kind::census)
-    return answer_member(self, *x);
-  auto promise = self->make_response_promise<std::string>();
-  count_records(self, [self, promise](caf::expected<uint64_t> records) mutable {
-    if (!records) {
-      promise.deliver(records.error());
-      return;
-    }
-    topology_reply reply;
-    reply.epoch = self->state.current.epoch;
-    reply.records = *records;
-    promise.deliver(encode_text(reply));
-  });
-  return promise;
+  return answer_member(self, *x);
 }
 
 // --- founding and joining ------------------------------------------------------------------------
@@ -195,19 +157,19 @@ caf::result<bool> start(pointer self) {
   return promise;
 }
 
-void admit(pointer self, caf::typed_response_promise<std::string> promise, member x) {
-  propose(self, {"member " + x.name, [x](const topology& now) { return with_member(now, x); },
-                 [promise](const caf::expected<topology>& decided) mutable {
-                   if (decided)
-                     promise.deliver(encode_blob(*decided).str());
-                   else
-                     promise.deliver(decided.error());
-                 }});
+/// Per member of `now`, whether this node sees it alive.
+std::vector<bool> alive_in(const topology_state& st, const topology& now) {
+  std::vector<bool> result;
+  for (auto& x : now.members) {
+    auto found = st.view ? st.view->topo.find(x.name) : nullptr;
+    result.push_back(found &&
+                     st.view->alive[static_cast<size_t>(found - st.view->topo.members.data())]);
+  }
+  return result;
 }
 
-/// At a member: a node wants to join. One that comes with the name and zone of a member, and empty,
-/// takes its place and is refilled. Others only while nobody holds data, for moving data is not
-/// there yet.
+/// At a member: a node wants to join. One that comes with the name of a member that is gone takes
+/// its place.
 caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto& st = self->state;
   if (st.current.epoch == 0)
@@ -218,48 +180,95 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto known = st.current.find(newcomer->name);
   if (known && known->id == newcomer->id)
     return encode_blob(st.current).str();
-  if (known && known->zone == newcomer->zone) {
+  if (known) {
     auto index = static_cast<size_t>(known - st.current.members.data());
-    if (known->name == st.context->name ||
-        (st.view && st.view->topo.epoch == st.current.epoch && st.view->alive[index]))
+    if (known->name == st.context->name || alive_in(st, st.current)[index])
       return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
-    auto promise = self->make_response_promise<std::string>();
-    admit(self, promise, *newcomer);
-    return promise;
   }
   auto promise = self->make_response_promise<std::string>();
-  auto records = std::make_shared<uint64_t>(0);
-  auto silent = std::make_shared<std::string>();
-  auto counted = [self, promise, records, silent, x = *newcomer]() mutable {
-    caf::error refused;
-    if (!silent->empty())
-      refused = failure(errc::refused, "can not tell whether the cluster holds data: " + *silent);
-    else if (*records > 0)
-      refused = failure(errc::refused, "the cluster holds data (" + std::to_string(*records) +
-                                           " records): nodes can only join while it is empty");
-    if (refused) {
-      promise.deliver(refused);
-      return;
-    }
-    admit(self, promise, x);
-  };
-  count_records(self, [self, records, silent, counted](caf::expected<uint64_t> own) {
-    if (own)
-      *records += *own;
-    else
-      *silent = message_of(own.error());
-    topology_request census;
-    census.what = kind::census;
-    ask_members(
-        self, census,
-        [self, records, silent](size_t voter, const caf::expected<topology_reply>& x) {
-          if (x)
-            *records += x->records;
-          else
-            *silent = self->state.current.members[voter].name + ": " + message_of(x.error());
-        },
-        counted);
-  });
+  auto apply = [x = *newcomer](const topology& now) { return with_member(now, x); };
+  propose(self, {"member " + newcomer->name, apply,
+                 [promise](const caf::expected<topology>& decided) mutable {
+                   if (decided)
+                     promise.deliver(encode_blob(*decided).str());
+                   else
+                     promise.deliver(decided.error());
+                 }});
+  return promise;
+}
+
+// --- changes of members --------------------------------------------------------------------------
+
+caf::expected<topology> apply_order(const topology_state& st, const change_order& order,
+                                    const topology& now) {
+  switch (order.what) {
+  case change_order::kind::leave: return with_leaving(now, order.name, order.forced);
+  case change_order::kind::remove:
+    return with_removed(now, order.name, alive_in(st, now), order.forced);
+  case change_order::kind::undo: return with_changes_undone(now);
+  case change_order::kind::filled: break;
+  }
+  auto next = order.epoch == now.epoch ? with_filled(now, order.reports) : std::nullopt;
+  if (!next)
+    return failure(errc::refused, "the topology changed meanwhile");
+  return *next;
+}
+
+std::string describe(const change_order& x) {
+  auto how = x.forced ? " by force" : "";
+  switch (x.what) {
+  case change_order::kind::leave: return x.name + " leaves" + how;
+  case change_order::kind::remove: return x.name + " is removed" + how;
+  case change_order::kind::undo: return "changes under way are taken back";
+  case change_order::kind::filled: break;
+  }
+  return "partitions are where they were to go";
+}
+
+/// Without a vote, for there can be none any more: the epoch is far above what the missing members,
+/// should they live after all, can have decided among them, and replaces that.
+caf::result<uint64_t> impose(pointer self, const change_order& order) {
+  auto& st = self->state;
+  auto next = apply_order(st, order, st.current);
+  if (!next)
+    return next.error();
+  auto epoch = st.current.epoch + limits::imposed_epochs;
+  for (auto& x : next->changed_at)
+    if (x == next->epoch)
+      x = epoch;
+  next->epoch = epoch;
+  if (auto err = validate(*next))
+    return err;
+  st.context->log.warning("{}, without a vote: most members are gone", describe(order));
+  if (!use(self, *next))
+    return failure(errc::storage_failed, "the topology can not be stored");
+  topology_request learn;
+  learn.what = kind::learn;
+  learn.epoch = epoch;
+  learn.value = encode_blob(*next);
+  auto promise = self->make_response_promise<uint64_t>();
+  ask_members(
+      self, learn, [](size_t, const caf::expected<topology_reply>&) {},
+      [promise, epoch]() mutable { promise.deliver(epoch); });
+  return promise;
+}
+
+caf::result<uint64_t> on_order(pointer self, const change_order& order) {
+  auto& st = self->state;
+  if (st.current.epoch == 0)
+    return failure(errc::not_a_member, "this node is not a member itself yet");
+  auto alive = alive_in(st, st.current);
+  auto present = static_cast<size_t>(std::count(alive.begin(), alive.end(), true));
+  if (order.forced && order.what == change_order::kind::remove && present * 2 <= alive.size())
+    return impose(self, order);
+  auto promise = self->make_response_promise<uint64_t>();
+  auto apply = [self, order](const topology& now) { return apply_order(self->state, order, now); };
+  propose(self, {describe(order), apply, [promise](const caf::expected<topology>& decided) mutable {
+                   if (decided)
+                     promise.deliver(decided->epoch);
+                   else
+                     promise.deliver(decided.error());
+                 }});
   return promise;
 }
 
@@ -326,16 +335,39 @@ caf::result<bool> flush_all(pointer self, int64_t delay) {
   return promise;
 }
 
+/// Who proposed what this node accepted may be gone, and nobody know that it is decided: then this
+/// one sees it through. The change of its own is nothing, and is refused once that has happened.
+void finish_vote(pointer self) {
+  auto& st = self->state;
+  if (!st.vote.accepted || st.proposal || !st.queue.empty())
+    return;
+  if (self->home_system().clock().now() - st.accepted_at < limits::vote_patience) {
+    self->delayed_send(self, caf::timespan{limits::vote_patience}, tick_atom::value);
+    return;
+  }
+  auto apply = [epoch = st.current.epoch](const topology& now) -> caf::expected<topology> {
+    auto next = now;
+    ++next.epoch;
+    return now.epoch == epoch ? caf::expected<topology>{next}
+                              : failure(errc::refused, "the vote has come to its end");
+  };
+  propose(self, {"an epoch whose vote did not end", apply, [](const caf::expected<topology>&) {}});
+}
+
 void on_newer_epoch(pointer self, uint64_t epoch) {
   auto& st = self->state;
-  if (epoch <= st.current.epoch || st.fetching)
+  // One who answers late must not keep this node from what came after.
+  if (epoch <= st.current.epoch || epoch <= st.fetching)
     return;
-  st.fetching = true;
+  st.fetching = epoch;
   topology_request get;
   get.epoch = st.current.epoch;
   ask_members(
       self, get, [](size_t, const caf::expected<topology_reply>&) {},
-      [self] { self->state.fetching = false; });
+      [self, epoch] {
+        if (self->state.fetching == epoch)
+          self->state.fetching = 0;
+      });
 }
 
 } // namespace
@@ -357,6 +389,7 @@ topology_actor::behavior_type topology_keeper(pointer self, context_ptr context,
       [self](flush_all_atom, int64_t delay) { return flush_all(self, delay); },
       [self](service_atom, const std::string& text) { return on_request(self, text); },
       [self](admin_atom, const std::string& text) { return on_join(self, text); },
+      [self](const change_order& order) { return on_order(self, order); },
       [self](const view_ptr& view) {
         self->state.view = view;
         next_proposal(self);
@@ -365,6 +398,7 @@ topology_actor::behavior_type topology_keeper(pointer self, context_ptr context,
       [self](tick_atom) {
         self->state.retry_due = false;
         finish_flushes(self);
+        finish_vote(self);
         join_through_seeds(self);
         if (auto again = std::exchange(self->state.age_retry, nullptr))
           again();

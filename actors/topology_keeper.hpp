@@ -66,6 +66,8 @@ struct topology_state {
   std::function<void()> age_retry;
 
   // --- proposing
+  /// When this node last accepted a proposal.
+  caf::actor_clock::time_point accepted_at;
   std::deque<topology_change> queue;
   /// Those of `queue` that the proposal under way contains.
   std::vector<topology_change> proposed;
@@ -84,7 +86,8 @@ struct topology_state {
   std::vector<pending_flush> flushing;
 
   survey_desk surveys;
-  bool fetching = false;
+  /// The newest epoch that the others were asked for and that has not come yet; 0: none.
+  uint64_t fetching = 0;
 };
 
 topology_actor::behavior_type topology_keeper(topology_actor::stateful_pointer<topology_state> self,

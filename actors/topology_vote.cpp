@@ -181,9 +181,14 @@ bool use(topology_self self, topology decided) {
     st.context->log.error("can not store topology {}: {}", decided.epoch, message_of(err));
     return false;
   }
+  auto was_member = is_member(st);
   st.current = std::move(decided);
   st.vote = {};
   st.context->use(st.current);
+  if (was_member && !is_member(st)) {
+    st.context->log.info("this node is no member of the cluster any more");
+    st.context->left = true;
+  }
   st.context->log.info("topology {}: {} members", st.current.epoch, st.current.members.size());
   self->send(st.membership, st.current);
   if (is_member(st))
@@ -240,11 +245,14 @@ caf::result<std::string> answer_member(topology_self self, const topology_reques
         std::swap(st.vote, mine);
         return err;
       }
+      if (x.what == kind::accept) {
+        st.accepted_at = self->home_system().clock().now();
+        self->delayed_send(self, caf::timespan{limits::vote_patience}, tick_atom::value);
+      }
     }
     reply.vote = answer;
     break;
   }
-  case kind::census: break;
   }
   reply.epoch = st.current.epoch;
   if (st.current.epoch > x.epoch ||
@@ -271,7 +279,10 @@ void next_proposal(topology_self self) {
       continue;
     }
     value = std::move(*next);
+    // Several changes are one epoch.
     value.epoch = st.current.epoch + 1;
+    for (auto& epoch : value.changed_at)
+      epoch = std::min(epoch, value.epoch);
     st.proposed.push_back(std::move(change));
   }
   if (st.proposed.empty())

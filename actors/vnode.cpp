@@ -92,6 +92,16 @@ private:
     // another one of this node is.
     if (auto held = held_version(x.key); held && !what.conditional)
       current = merge(current, *held);
+    if (what.tried && covers(current.seen, what.tried->written)) {
+      auto& dot_tried = what.tried->written;
+      // Where the leader's next dot is not covered, what covers this one has known it.
+      auto passed_over = covers(current.seen, {dot_tried.node, dot_tried.clock + 1});
+      if (!what.tried->kept && passed_over && !holds(current, dot_tried))
+        return failed_answer{errc::quorum_failed, false,
+                             "the lists of the key's replicas changed, and others have written it"};
+      if (counts(current, dot_tried))
+        return happened(x, what, std::move(current), *found);
+    }
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
     // is what the decision goes by.
     auto stamp = st_.context->issue();
@@ -112,6 +122,8 @@ private:
     auto previous = latest(current);
     decided.next->value_written =
         decided.keeps_value && previous ? previous->value_written : decided.next->written;
+    if (what.tried)
+      note_seen(current.seen, what.tried->written);
     overwrite(current, std::move(*decided.next));
     result.result.cas = cas_unique(current);
     result.value = current;
@@ -134,6 +146,23 @@ private:
       return nullptr;
     auto i = st_.held.find(key);
     return i == st_.held.end() ? nullptr : &i->second;
+  }
+
+  /// Whether the attempt is part of what R replicas hold. Not if it would win over something that
+  /// it did not know and that was acknowledged, maybe, when it was decided: then it is taken out.
+  static bool counts(record& current, const dot& attempt) {
+    if (current.versions.size() == 1 || latest(current)->written != attempt)
+      return true;
+    std::erase_if(current.versions, [&](const version& v) { return v.written == attempt; });
+    return false;
+  }
+
+  /// The write was decided before, and is part of what R replicas hold: it has only to be at W.
+  answer_body happened(const call& x, const apply_call& what, record current, const record& found) {
+    applied_answer result{what.tried->result, current};
+    if (!what.stand_in && current != found)
+      put(x, std::move(current), found);
+    return result;
   }
 
   static bool holds(const record& x, const dot& written) {
@@ -171,6 +200,29 @@ private:
     auto found = read_leaf(*st_.storage, x.partition, what.leaf, st_.trees.partitions(),
                            st_.context->flushed());
     return found ? answer_body{std::move(*found)} : failed(found.error());
+  }
+
+  answer_body carry_out(const call& x, const drop_call& what) {
+    drop_answer result;
+    write_batch batch;
+    auto look = [&](uint64_t hash, const blob& key, record&& value) {
+      if (result.dropped >= limits::dropped_at_once && hash != result.next) {
+        result.more = true;
+        result.next = hash;
+        return false;
+      }
+      result.next = hash;
+      ++result.dropped;
+      batch.remove(x.partition, area::data, key, footprint_of(key.view(), value));
+      return true;
+    };
+    st_.trees.forget(x.partition);
+    if (auto err = st_.storage->scan(x.partition, area::data, what.from, look))
+      return failed(err);
+    if (!batch.empty())
+      if (auto err = st_.storage->write(batch))
+        return failed(err);
+    return result;
   }
 
   static answer_body no_tree() {

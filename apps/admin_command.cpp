@@ -21,6 +21,13 @@ constexpr auto usage = R"(Usage: kai-admin [--node=HOST:PORT] COMMAND [--json] [
                   leave NAME, remove NAME, join HOST:PORT
   leave NAME      hands the data of a live member over, then lets it go
   remove NAME     takes a dead member out and rebuilds its replicas on others
+  abort           takes back the changes of members that are under way
+
+  --force             with leave and remove: even where keys are left with fewer
+                      than W live replicas. `remove --force` gives up what only
+                      dead members have. Where most members are dead it also
+                      decides alone: should they be alive after all, cut off from
+                      here, what they have done meanwhile is lost
 
   --node=HOST:PORT    the cluster address of any member (default: 127.0.0.1:11011)
   --json              prints the JSON document instead of tables
@@ -36,10 +43,10 @@ struct command {
 };
 
 const std::vector<command>& commands() {
-  static const std::vector<command> list{{"status", {}},      {"ring", {}},
-                                         {"locate", {"KEY"}}, {"wait-settled", {}},
-                                         {"leave", {"NAME"}}, {"plan", {"CHANGE", "NAME"}},
-                                         {"remove", {"NAME"}}};
+  static const std::vector<command> list{{"status", {}},       {"ring", {}},
+                                         {"locate", {"KEY"}},  {"wait-settled", {}},
+                                         {"leave", {"NAME"}},  {"plan", {"CHANGE", "NAME"}},
+                                         {"remove", {"NAME"}}, {"abort", {}}};
   return list;
 }
 
@@ -74,6 +81,8 @@ caf::error read_option(admin_request& target, const std::string& text) {
     target.text = "kai-admin " KAI_VERSION "\n";
   else if (text == "--json")
     target.json = true;
+  else if (text == "--force")
+    target.force = true;
   else if (text.starts_with("--node="))
     return read_node(target, text.substr(7));
   else if (text.starts_with("--timeout="))
@@ -109,6 +118,8 @@ caf::error check_command(const admin_request& x) {
     return wrong(x.command + ": an argument is empty");
   if (x.command == "locate" && x.arguments[0].size() > limits::key_bytes_max)
     return wrong("locate: a key has at most " + std::to_string(limits::key_bytes_max) + " bytes");
+  if (x.force && x.command != "leave" && x.command != "remove")
+    return wrong(x.command + ": takes no --force");
   return x.command == "plan" ? check_change(x.arguments) : caf::error{};
 }
 

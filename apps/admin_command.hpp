@@ -17,6 +17,8 @@ struct admin_request {
   /// As many as the command takes.
   std::vector<std::string> arguments;
   bool json = false;
+  /// leave, remove: whatever it costs.
+  bool force = false;
   caf::timespan timeout = std::chrono::seconds{30};
   /// Not empty: print this and nothing else (--help, --version).
   std::string text;

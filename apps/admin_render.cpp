@@ -135,7 +135,10 @@ std::string render_status(const json& status) {
   auto settled = status.value("settled", false);
   auto result = fmt::format("epoch {}, {}\n", cell(status, "epoch"),
                             settled ? "settled" : "not settled, waiting for:");
-  result += reasons(status) + "\n";
+  result += reasons(status);
+  if (auto warning = status.value("warning", ""); !warning.empty())
+    result += "warning: " + printable(warning) + "\n";
+  result += "\n";
   return result + rows(status.at("members"), {"name", "zone", "state", "memcache", "cluster",
                                               "partitions", "keys", "bytes", "hints"});
 }
@@ -150,6 +153,16 @@ std::string render_ring(const json& ring) {
   return result + "\nmoves under way:\n" + rows(moves, {"partition", "from", "to", "done"});
 }
 
+std::string render_plan(const json& plan) {
+  auto result = fmt::format("{} replicas of partitions would move: about {} keys, {}\n",
+                            cell(plan, "partitions"), cell(plan, "keys"), cell(plan, "bytes"));
+  for (auto& x : plan.at("warnings"))
+    result += "warning: " + cell(x) + "\n";
+  result += "\n" + rows(plan.at("members"),
+                        {"name", "zone", "partitions", "partitions_then", "leads_then"});
+  return result + "\n" + rows(plan.at("zones"), {"zone", "partitions_then"});
+}
+
 std::string render_locate(const json& key) {
   auto result = fmt::format("key {}, partition {}\n\n", cell(key, "key"), cell(key, "partition"));
   return result + rows(key.at("replicas"), {"name", "state", "version", "bytes", "deleted"});
@@ -159,8 +172,11 @@ std::string render_locate(const json& key) {
 
 std::string render(const std::string& command, const json& document) {
   try {
-    if (command == "status" || command == "wait-settled")
+    if (command == "status" || command == "wait-settled" || command == "leave" ||
+        command == "remove" || command == "abort")
       return render_status(document);
+    if (command == "plan")
+      return render_plan(document);
     if (command == "ring")
       return render_ring(document);
     if (command == "locate")
@@ -177,6 +193,41 @@ std::string render_progress(const json& status) {
     return "waiting";
   auto more = waiting.size() > 1 ? fmt::format(" (and {} more)", waiting.size() - 1) : "";
   return "waiting for " + cell(waiting.front()) + more;
+}
+
+std::string move_progress::line(const json& status, std::chrono::steady_clock::time_point now) {
+  auto result = render_progress(status);
+  auto moves = status.is_object() ? status.value("moves", uint64_t{0}) : 0;
+  if (moves > most_) {
+    most_ = moves;
+    began_ = now;
+  }
+  if (moves == 0 || most_ == 0)
+    return result;
+  auto done = static_cast<double>(most_ - moves) / static_cast<double>(most_);
+  result =
+      fmt::format("{:.0f} % moved", done * 100) +
+      (done > 0
+           ? fmt::format(", about {:.0f} s to go",
+                         std::chrono::duration<double>(now - began_).count() * (1 - done) / done)
+           : std::string{}) +
+      "; " + result;
+  return result;
+}
+
+bool change_is_over(const json& status, const std::string& command,
+                    const std::vector<std::string>& arguments) {
+  try {
+    if (command == "abort")
+      return status.at("moves") == 0 &&
+             std::none_of(status.at("members").begin(), status.at("members").end(), [](auto& m) {
+               return m.at("state") == "joining" || m.at("state") == "leaving";
+             });
+    return std::none_of(status.at("members").begin(), status.at("members").end(),
+                        [&](auto& m) { return m.at("name") == arguments.at(0); });
+  } catch (const json::exception&) {
+    return false;
+  }
 }
 
 std::string status_problem(const json& status) {

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -13,6 +16,22 @@ std::string render(const std::string& command, const nlohmann::json& document);
 
 /// One line about a status document: how far the cluster is from settled.
 std::string render_progress(const nlohmann::json& status);
+
+/// The same, with how much of the moves under way is done, and how long the rest may take: by what
+/// it was shown before.
+class move_progress {
+public:
+  std::string line(const nlohmann::json& status, std::chrono::steady_clock::time_point now);
+
+private:
+  uint64_t most_ = 0;
+  std::chrono::steady_clock::time_point began_;
+};
+
+/// Whether a leave or remove (the member is out) or an abort (nothing is under way) has come to its
+/// end. `arguments`: as given, the member's name first.
+bool change_is_over(const nlohmann::json& status, const std::string& command,
+                    const std::vector<std::string>& arguments);
 
 /// Why `kai-admin status` does not end with 0: a member that is not up, or a cluster that is not
 /// settled. Empty: all is well.

@@ -22,7 +22,7 @@ public:
 
   /// What starting came to; nullopt: it goes on.
   std::optional<caf::expected<node::endpoints>> outcome();
-  /// The node was taken out of the cluster by `leave`.
+  /// The node is no member of its cluster any more, for it left or was removed.
   bool left();
   void reload();
   /// The end will be like a crash: what runs is not finished, and nothing is flushed.

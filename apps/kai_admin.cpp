@@ -77,6 +77,7 @@ int wait_settled(const admin_request& asked, clock_type::time_point deadline) {
   using namespace std::chrono_literals;
   admin_client client{asked.node};
   progress_line progress;
+  move_progress moves;
   std::string last = "no answer in time";
   // What was found equal before may be so no more.
   auto fresh = false;
@@ -89,7 +90,7 @@ int wait_settled(const admin_request& asked, clock_type::time_point deadline) {
       show(asked, *status);
       return 0;
     }
-    last = status ? render_progress(*status) : message_of(status.error());
+    last = status ? moves.line(*status, clock_type::now()) : message_of(status.error());
     progress.show(last);
     auto left = deadline - clock_type::now();
     std::this_thread::sleep_for(std::clamp<clock_type::duration>(left, 0ms, 250ms));
@@ -98,10 +99,43 @@ int wait_settled(const admin_request& asked, clock_type::time_point deadline) {
   return complain("not settled: " + last);
 }
 
+/// The change goes by itself once it is decided: waits until the member is out, or (abort) until
+/// nothing is under way.
+int change_members(const admin_request& asked, clock_type::time_point deadline) {
+  using namespace std::chrono_literals;
+  admin_client client{asked.node};
+  auto arguments = asked.arguments;
+  if (asked.force)
+    arguments.push_back("--force");
+  auto begun = ask(client, asked.command, arguments, deadline);
+  if (!begun)
+    return complain(message_of(begun.error()));
+  progress_line progress;
+  move_progress moves;
+  std::string last = "no answer in time";
+  while (clock_type::now() < deadline) {
+    auto status = ask(client, "status", {}, deadline);
+    if (status && change_is_over(*status, asked.command, arguments)) {
+      progress.show("");
+      show(asked, *status);
+      return 0;
+    }
+    last = status ? moves.line(*status, clock_type::now()) : message_of(status.error());
+    progress.show(last);
+    auto left = deadline - clock_type::now();
+    std::this_thread::sleep_for(std::clamp<clock_type::duration>(left, 0ms, 250ms));
+  }
+  progress.show("");
+  return complain("decided, and goes on by itself, but is not done yet: " + last);
+}
+
 int run(const admin_request& asked) {
   auto deadline = clock_type::now() + asked.timeout;
-  return asked.command == "wait-settled" ? wait_settled(asked, deadline)
-                                         : run_once(asked, deadline);
+  if (asked.command == "wait-settled")
+    return wait_settled(asked, deadline);
+  if (asked.command == "leave" || asked.command == "remove" || asked.command == "abort")
+    return change_members(asked, deadline);
+  return run_once(asked, deadline);
 }
 
 } // namespace

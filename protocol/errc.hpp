@@ -21,7 +21,8 @@ enum class errc : uint8_t {
   quorum_failed,
   /// A conditional write met concurrent writers too often; nothing was done.
   contended,
-  /// The call was made by an older topology, and this node does not own the partition.
+  /// The call was made by another idea of who holds the partition than this node has, or this node
+  /// does not hold it; nothing was done. One of the two will know better in a moment.
   not_owner,
   /// The engine could not write: disk full or an I/O error. Reads go on.
   storage_failed,

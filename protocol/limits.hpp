@@ -66,6 +66,9 @@ inline constexpr size_t item_bytes_max = 128 * 1024 * 1024;
 /// Replicas of a key (cluster.replicas).
 inline constexpr size_t replicas_max = 16;
 
+/// Nodes that hold a partition: while it moves those of two lists.
+inline constexpr size_t places_max = 2 * replicas_max;
+
 /// Members of a cluster.
 inline constexpr size_t members_max = 1024;
 
@@ -163,6 +166,10 @@ inline constexpr std::chrono::milliseconds blind_lead_deadline{850};
 inline constexpr std::chrono::milliseconds blind_attempts_until{950};
 inline constexpr std::chrono::milliseconds attempts_until{200};
 
+/// The wait before an operation begins anew because nodes did not agree yet on who holds its
+/// partition.
+inline constexpr std::chrono::milliseconds begin_anew_pause{5};
+
 /// A write that may run twice is decided by its leader so soon after it was sent, or not at all.
 /// When another leader is asked, the hybrid clock goes ahead by as much, so that the second dot
 /// lies above the first; but not further ahead of the wall clock than `clock_lead_max`. With
@@ -231,6 +238,16 @@ inline constexpr std::chrono::milliseconds recovery_patience{1000};
 /// Records that are looked at, per tick of the sync actor, for whether they may go.
 inline constexpr size_t reaped_per_tick = 2000;
 
+/// Records of a partition that went to others: how many are dropped in one step, how long after
+/// they went, and the wait between two steps.
+inline constexpr size_t dropped_at_once = 500;
+inline constexpr std::chrono::milliseconds drop_after{1000};
+inline constexpr std::chrono::milliseconds drop_pause{10};
+
+/// How often the members are asked how far partitions on their way are, and so how often an epoch
+/// puts filled ones in force, at most.
+inline constexpr std::chrono::milliseconds handoff_tick{250};
+
 /// How often a node notes that it is alive, at most; never less often than ten times within
 /// storage.grace.
 inline constexpr std::chrono::seconds alive_interval{10};
@@ -239,6 +256,17 @@ inline constexpr std::chrono::seconds alive_interval{10};
 inline constexpr std::chrono::milliseconds dial_deadline{3000};
 inline constexpr std::chrono::milliseconds hello_deadline{1000};
 inline constexpr std::chrono::milliseconds probe_connect{300};
+
+/// How long after it accepted a proposal a member waits to hear that it was decided, before it sees
+/// the vote through by itself.
+inline constexpr std::chrono::milliseconds vote_patience{1500};
+
+/// How long a node that is out goes on answering those who do not know yet.
+inline constexpr std::chrono::milliseconds out_after{1000};
+
+/// Epochs that a topology that no vote decided is ahead of the last one: more than members that
+/// were given up can have decided without it.
+inline constexpr uint64_t imposed_epochs = 1'000'000;
 
 /// A node that wants to join: how long a member may take to answer, and the wait between attempts.
 inline constexpr std::chrono::milliseconds join_deadline{6000};

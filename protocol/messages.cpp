@@ -1,3 +1,4 @@
+// long: every message between nodes, to bytes and back
 #include "protocol/messages.hpp"
 
 #include <algorithm>
@@ -30,9 +31,31 @@ batch_header decode_header(byte_reader& in) {
   return x;
 }
 
+void encode(byte_writer& out, const attempt_ptr& x) {
+  out.u8(x != nullptr);
+  if (!x)
+    return;
+  out.u64(x->written.node);
+  out.u64(x->written.clock);
+  encode(out, x->result);
+  out.u8(x->kept);
+}
+
+attempt_ptr decode_attempt(byte_reader& in) {
+  if (in.u8() == 0)
+    return nullptr;
+  attempt x;
+  x.written.node = in.u64();
+  x.written.clock = in.u64();
+  x.result = decode_outcome(in);
+  x.kept = in.u8() != 0;
+  return std::make_shared<const attempt>(std::move(x));
+}
+
 void encode(byte_writer& out, const call& x) {
   out.varint(x.id);
   out.u16(x.partition);
+  out.varint(x.changed_at);
   out.bytes(x.key.view());
   out.u8(static_cast<uint8_t>(x.what.index()));
   std::visit(
@@ -46,6 +69,7 @@ void encode(byte_writer& out, const call& x) {
             encode(out, y.what);
             out.u64(y.above);
             out.u64(y.until);
+            encode(out, y.tried);
           },
           [](const apply_call&) { CAF_CRITICAL("an apply_call on its way to another node"); },
           [&](const service_call& y) {
@@ -59,6 +83,7 @@ void encode(byte_writer& out, const call& x) {
           [&](const tree_call& y) { out.u64(y.root); },
           [&](const leaf_call& y) { out.u16(y.leaf); },
           [](const release_call&) { CAF_CRITICAL("a release_call on its way to another node"); },
+          [](const drop_call&) { CAF_CRITICAL("a drop_call on its way to another node"); },
       },
       x.what);
 }
@@ -67,6 +92,7 @@ call decode_call(byte_reader& in) {
   call x;
   x.id = in.varint();
   x.partition = in.u16();
+  x.changed_at = in.varint();
   x.key = in.read_blob();
   switch (in.u8()) {
   case 0: x.what = read_call{in.u8() != 0}; break;
@@ -82,10 +108,12 @@ call decode_call(byte_reader& in) {
     y.what = decode_mutation(in);
     y.above = in.u64();
     y.until = in.u64();
+    y.tried = decode_attempt(in);
     x.what = std::move(y);
     break;
   }
-  // An apply_call or release_call never crosses the wire: whoever sends one is no kai node.
+  // An apply_call, release_call or drop_call never crosses the wire: whoever sends one is no kai
+  // node.
   case 4: {
     service_call y;
     y.service = in.str();
@@ -151,6 +179,7 @@ void encode(byte_writer& out, const answer& x) {
                    out.u8(static_cast<uint8_t>(y.reason));
                    out.u8(y.unchanged);
                    out.bytes(y.message);
+                   encode(out, y.tried);
                  },
                  [&](const record_answer& y) {
                    encode(out, y.value);
@@ -169,6 +198,7 @@ void encode(byte_writer& out, const answer& x) {
                  [&](const text_answer& y) { out.bytes(y.text); },
                  [&](const tree_answer& y) { encode(out, y); },
                  [&](const leaf_answer& y) { encode(out, y); },
+                 [](const drop_answer&) { CAF_CRITICAL("a drop_answer on its way elsewhere"); },
              },
              x.what);
 }
@@ -182,6 +212,7 @@ answer decode_answer(byte_reader& in) {
     y.reason = static_cast<errc>(in.u8());
     y.unchanged = in.u8() != 0;
     y.message = in.str();
+    y.tried = decode_attempt(in);
     x.what = std::move(y);
     break;
   }
@@ -281,6 +312,7 @@ size_t size_of(const call& x) {
                      [](const tree_call&) { return size_t{8}; },
                      [](const leaf_call&) { return size_t{2}; },
                      [](const release_call&) { return sizeof(dot); },
+                     [](const drop_call&) { return size_t{8}; },
                  },
                  x.what);
   return 16 + x.key.size() + body;
@@ -300,6 +332,7 @@ size_t size_of(const answer& x) {
                      [](const text_answer& y) { return y.text.size(); },
                      [](const tree_answer& y) { return 8 * y.leaves.size(); },
                      [](const leaf_answer& y) { return 64 * y.entries.size(); },
+                     [](const drop_answer&) { return size_t{17}; },
                  },
                  x.what);
   return 16 + body;
@@ -315,7 +348,7 @@ void encode(byte_writer& out, const call_batch& x) {
 call_batch decode_call_batch(byte_reader& in) {
   call_batch x;
   x.header = decode_header(in);
-  auto n = in.count(5);
+  auto n = in.count(6);
   x.calls.reserve(std::min(n, limits::batch_calls_max));
   for (; n > 0 && in.ok(); --n)
     x.calls.push_back(decode_call(in));

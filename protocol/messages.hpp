@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -29,6 +30,17 @@ struct store_call {
   bool sole = false;
 };
 
+/// A write that a leader decided and could not place at W replicas because the lists of its
+/// partition changed meanwhile. Whoever does it again looks first whether it happened.
+struct attempt {
+  dot written;
+  outcome result;
+  /// Its leader's own replica has it, so whatever that wrote since knows it. Else a record may
+  /// cover the dot without its having happened.
+  bool kept = false;
+};
+using attempt_ptr = std::shared_ptr<const attempt>;
+
 /// Lead this write: sent to the key's leader by the coordinator a client is connected to.
 struct lead_call {
   mutation what;
@@ -39,6 +51,8 @@ struct lead_call {
   /// By the cluster's clock: the leader makes no dot above it, for by then another one may have
   /// been asked. 0: any time.
   timestamp until = 0;
+  /// Null: it was not tried before.
+  attempt_ptr tried = {};
 };
 
 /// Decide and store in one step: from a leading coordinator to the vnode beside it, never over the
@@ -58,6 +72,10 @@ struct apply_call {
   /// other replicas have to accept it first. Until then, or until a release_call, no other leader's
   /// decision is accepted here.
   bool hold = false;
+  /// Where the record includes this attempt the write has happened, unless others wrote at the same
+  /// time and it would win over them. Else it is decided anew, above the attempt, so that what may
+  /// be left of it somewhere is replaced. Where that can not be told the write fails.
+  attempt_ptr tried = {};
 };
 
 /// The held version with this dot will not be stored. Never over the wire either.
@@ -90,14 +108,23 @@ struct leaf_call {
   uint16_t leaf = 0;
 };
 
+/// Remove some of what is stored of a partition that this node does not hold any more, from this
+/// hash on. Within a node only. Answered with drop_answer. The call has no key.
+struct drop_call {
+  uint64_t from = 0;
+};
+
 struct call {
   /// Chosen by the peer that sends it; the answer carries it back.
   uint64_t id = 0;
   partition_id partition = 0;
   blob key;
   std::variant<read_call, store_call, lead_call, apply_call, service_call, hint_call, tree_call,
-               leaf_call, release_call>
+               leaf_call, drop_call, release_call>
       what;
+  /// topology::changed_at of the partition, as the caller knows it: a node that knows another one
+  /// refuses (errc::not_owner). So the replicas that make up a quorum all mean the same lists.
+  uint64_t changed_at = 0;
 };
 
 /// How long whoever makes the call waits for its answer. A node that gets a lead_call later than
@@ -167,18 +194,27 @@ struct leaf_answer {
   std::vector<entry> entries;
 };
 
+/// Answer to drop_call. `more`: go on at `next`.
+struct drop_answer {
+  bool more = false;
+  uint64_t next = 0;
+  uint64_t dropped = 0;
+};
+
 /// A call that failed. `unchanged` says that a write certainly did not happen.
 struct failed_answer {
   errc reason = errc::peer_down;
   bool unchanged = false;
-  std::string message;
+  std::string message = {};
+  /// With errc::not_owner: what the leader had decided already. Else null.
+  attempt_ptr tried = {};
 };
 
 struct answer {
   /// As in the call.
   uint64_t id = 0;
   std::variant<failed_answer, record_answer, digest_answer, stored_answer, lead_answer,
-               applied_answer, text_answer, tree_answer, leaf_answer>
+               applied_answer, text_answer, tree_answer, leaf_answer, drop_answer>
       what;
 };
 

@@ -271,7 +271,7 @@ std::vector<replica_list> plan(const std::vector<member>& members, uint16_t repl
                                const std::vector<replica_list>& old, size_t pairs_max) {
   std::vector<member_index> targets;
   for (size_t i = 0; i < members.size(); ++i)
-    if (members[i].state != member_state::leaving)
+    if (stays(members[i].state))
       targets.push_back(static_cast<member_index>(i));
   auto k = std::min<int64_t>(replicas, std::ssize(targets));
   if (k == 0 || old.empty())

@@ -10,8 +10,8 @@ namespace kai {
 inline constexpr member_index no_member = 0xffff;
 
 /// Who shall hold which partition: a pure function of members, zones and the old lists, with the
-/// same result on every node. Members that are `leaving` are given nothing. With k the smaller of
-/// `replicas` and the number of the other members:
+/// same result on every node. Members on their way out (kai::stays) are given nothing. With k the
+/// smaller of `replicas` and the number of the other members:
 ///
 /// - Every list has k distinct members.
 /// - Zones come first (a member without a zone is a zone of its own). While there are k zones, the

@@ -12,8 +12,8 @@ std::string quorum_text(size_t got, size_t places, size_t needed) {
 
 // --- read_core -----------------------------------------------------------------------------------
 
-read_core::read_core(size_t replicas, size_t quorum, size_t record_place)
-    : places_(replicas), quorum_(quorum) {
+read_core::read_core(const quorum_rule& rule, size_t record_place)
+    : rule_(rule), places_(rule.places) {
   places_[record_place].fetching = true;
 }
 
@@ -66,12 +66,36 @@ read_core::todo read_core::on_late() {
   return next();
 }
 
-size_t read_core::holders() const {
-  if (!has_record_)
-    return 0;
-  return static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [this](auto& p) {
-    return p.answered && p.caught_up && !p.failed && !p.storing && p.holds == merged_digest_;
-  }));
+template <class Is>
+size_t read_core::count_in_force(Is is) const {
+  auto end = places_.begin() + static_cast<ptrdiff_t>(rule_.replicas);
+  return static_cast<size_t>(std::count_if(places_.begin(), end, is));
+}
+
+template <class Is>
+size_t read_core::count_in_target(Is is) const {
+  size_t result = 0;
+  for (size_t i = 0; i < places_.size(); ++i)
+    result += rule_.in_target(i) && is(places_[i]);
+  return result;
+}
+
+bool read_core::holds_result(const place_state& x) const {
+  return x.answered && !x.failed && !x.storing && x.holds == merged_digest_;
+}
+
+bool read_core::enough_hold() const {
+  return has_record_ &&
+         count_in_force([&](auto& p) { return p.caught_up && holds_result(p); }) >= rule_.needed &&
+         (rule_.target == 0 ||
+          count_in_target([&](auto& p) { return holds_result(p); }) >= rule_.target_needed);
+}
+
+bool read_core::can_succeed() const {
+  auto may_count = [](auto& p) { return !p.failed && (!p.answered || p.caught_up); };
+  return count_in_force(may_count) >= rule_.needed &&
+         (rule_.target == 0 ||
+          count_in_target([](auto& p) { return !p.failed; }) >= rule_.target_needed);
 }
 
 size_t read_core::outstanding() const {
@@ -110,10 +134,8 @@ uint32_t read_core::places_to_fetch() {
 /// Before the reply: places that are behind, once a quorum is merged. After it: the same once all
 /// have answered.
 uint32_t read_core::places_to_store() {
-  auto included = static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [](auto& p) {
-    return p.included && p.caught_up && !p.failed;
-  }));
-  if (merged_.empty() || (replied_ ? outstanding() > 0 : included < quorum_))
+  auto included = count_in_force([](auto& p) { return p.included && p.caught_up && !p.failed; });
+  if (merged_.empty() || (replied_ ? outstanding() > 0 : included < rule_.needed))
     return 0;
   uint32_t result = 0;
   for (size_t i = 0; i < places_.size(); ++i) {
@@ -132,13 +154,10 @@ read_core::todo read_core::next() {
   todo result;
   result.fetch = places_to_fetch();
   if (!replied_) {
-    if (holders() < quorum_)
+    if (!enough_hold())
       result.store = places_to_store();
-    auto possible = static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [](auto& p) {
-      return !p.failed && (!p.answered || p.caught_up);
-    }));
-    failed_ = possible < quorum_;
-    replied_ = result.reply = failed_ || holders() >= quorum_;
+    failed_ = !can_succeed();
+    replied_ = result.reply = failed_ || enough_hold();
   }
   if (replied_ && !failed_)
     result.store |= places_to_store();
@@ -146,23 +165,25 @@ read_core::todo read_core::next() {
 }
 
 failed_answer read_core::failure() const {
-  auto got = static_cast<size_t>(std::count_if(places_.begin(), places_.end(), [](auto& p) {
-    return p.answered && p.caught_up && !p.failed;
-  }));
-  return {reason_, true, quorum_text(got, places_.size(), quorum_)};
+  auto got = count_in_force([](auto& p) { return p.answered && p.caught_up && !p.failed; });
+  if (rule_.target == 0 || got < rule_.needed)
+    return {reason_, true, quorum_text(got, rule_.replicas, rule_.needed)};
+  got = count_in_target([](auto& p) { return p.answered && !p.failed; });
+  return {reason_, true,
+          quorum_text(got, static_cast<size_t>(std::popcount(rule_.target)), rule_.target_needed)};
 }
 
 bool read_core::finished() const { return replied_ && outstanding() == 0; }
 
 // --- write_core ----------------------------------------------------------------------------------
 
-write_core::write_core(size_t replicas, size_t quorum)
-    : places_(replicas, place_state::waiting), quorum_(quorum) {}
+write_core::write_core(const quorum_rule& rule)
+    : rule_(rule), places_(rule.places, place_state::waiting) {}
 
-write_core write_core::of_decision(size_t replicas, size_t quorum, size_t held) {
-  write_core x{replicas, quorum};
+write_core write_core::of_decision(const quorum_rule& rule, size_t held) {
+  write_core x{rule};
   x.places_[held] = place_state::held;
-  x.copies_min_ = std::min(quorum, replicas / 2 + 1);
+  x.decision_ = true;
   return x;
 }
 
@@ -210,28 +231,68 @@ bool write_core::only_refused() const {
          number(place_state::waiting) == 0;
 }
 
+/// Of the list of `size` replicas in the places that `in` says.
+template <class In>
+write_core::list_state write_core::look_at(size_t size, size_t needed, In in) const {
+  auto number_in_list = [&](place_state s) {
+    size_t result = 0;
+    for (size_t i = 0; i < places_.size(); ++i)
+      result += places_[i] == s && in(i);
+    return result;
+  };
+  auto copies_min = decision_ ? std::min(needed, size / 2 + 1) : 0;
+  auto stored = number_in_list(place_state::stored);
+  auto own = number_in_list(place_state::held);
+  auto open = stored + number_in_list(place_state::waiting) + own;
+  size_t in_doubt = 0;
+  for (size_t i = 0; i < places_.size(); ++i)
+    in_doubt += (in_doubt_ >> i & 1) != 0 && in(i);
+  auto alive = open + number_in_list(place_state::refused) + in_doubt;
+  auto hints = alive < needed ? number_in_list(place_state::hinted) : 0;
+  auto hints_coming = alive < needed ? number_in_list(place_state::waiting_for_stand_in) : 0;
+  list_state result;
+  result.done = stored >= copies_min && stored + hints >= needed;
+  result.failed = open < copies_min || open + hints + hints_coming < needed;
+  result.ready = stored + own >= std::max(copies_min, std::min(needed, alive));
+  return result;
+}
+
 write_core::verdict write_core::next() {
   if (decided_)
     return verdict::wait;
-  auto stored = number(place_state::stored);
-  auto open = stored + number(place_state::waiting) + number(place_state::held);
-  auto alive = open + number(place_state::refused) + static_cast<size_t>(std::popcount(in_doubt_));
-  auto hints = alive < quorum_ ? number(place_state::hinted) : 0;
-  auto hints_coming = alive < quorum_ ? number(place_state::waiting_for_stand_in) : 0;
-  auto done = stored >= copies_min_ && stored + hints >= quorum_;
-  decided_ = done || open < copies_min_ || open + hints + hints_coming < quorum_;
+  auto x = look_at(rule_.replicas, rule_.needed, [this](size_t i) { return rule_.in_force(i); });
+  if (rule_.target != 0) {
+    auto size = static_cast<size_t>(std::popcount(rule_.target));
+    auto y = look_at(size, rule_.target_needed, [this](size_t i) { return rule_.in_target(i); });
+    x = {x.done && y.done, x.failed || y.failed, x.ready && y.ready};
+  }
+  decided_ = x.failed || (x.done && !held());
   if (decided_)
-    return done ? verdict::done : verdict::failed;
-  if (!held() || stored + 1 < std::max(copies_min_, std::min(quorum_, alive)))
+    return x.failed ? verdict::failed : verdict::done;
+  if (!held() || !x.ready)
     return verdict::wait;
   std::replace(places_.begin(), places_.end(), place_state::held, place_state::waiting);
   return verdict::commit;
 }
 
 failed_answer write_core::failure() const {
-  auto got = number(place_state::stored) + number(place_state::hinted);
-  return {reason_, got == 0 && finished() && failures_unchanged_,
-          quorum_text(got, places_.size(), quorum_)};
+  auto taken = [this](size_t i) {
+    return places_[i] == place_state::stored || places_[i] == place_state::hinted;
+  };
+  size_t in_force = 0;
+  size_t in_target = 0;
+  auto nowhere = true;
+  for (size_t i = 0; i < places_.size(); ++i) {
+    in_force += taken(i) && rule_.in_force(i);
+    in_target += taken(i) && rule_.in_target(i);
+    nowhere = nowhere && !taken(i);
+  }
+  auto unchanged = nowhere && finished() && failures_unchanged_;
+  if (rule_.target == 0 || in_force < rule_.needed)
+    return {reason_, unchanged, quorum_text(in_force, rule_.replicas, rule_.needed)};
+  return {reason_, unchanged,
+          quorum_text(in_target, static_cast<size_t>(std::popcount(rule_.target)),
+                      rule_.target_needed)};
 }
 
 bool write_core::finished() const {

@@ -10,12 +10,30 @@
 #include "protocol/version.hpp"
 
 /// The rules of N, R and W as pure state machines: answers in, what to do out. A *place* is a
-/// position in the key's preference list, 0 to N-1; a node that stands in for a replica answers in
-/// its place.
+/// position in the key's preference list, 0 to N-1 (more while its partition moves); a node that
+/// stands in for a replica answers in its place.
 namespace kai {
 
 template <class T>
-using per_place = boost::container::static_vector<T, limits::replicas_max>;
+using per_place = boost::container::static_vector<T, limits::places_max>;
+
+/// What an operation needs: so many of the replicas in force and, while the partition moves, so
+/// many of those to come. A place may count for both.
+struct quorum_rule {
+  /// The first `replicas` places are those in force.
+  size_t replicas = 0;
+  size_t needed = 0;
+  /// A bit set of places; 0: the partition does not move.
+  uint32_t target = 0;
+  size_t target_needed = 0;
+  /// Of both.
+  size_t places = 0;
+
+  quorum_rule(size_t n, size_t quorum) : replicas(n), needed(quorum), places(n) {}
+
+  bool in_force(size_t place) const { return place < replicas; }
+  bool in_target(size_t place) const { return (target >> place & 1) != 0; }
+};
 
 /// One read: asks one place for the record and the others for its digest, and replies when R
 /// replicas that are caught up hold the same.
@@ -24,6 +42,10 @@ using per_place = boost::container::static_vector<T, limits::replicas_max>;
 /// replicas before it replies*: a write that is on its way may be seen by this read only if no
 /// later read can miss it (Attiya, Bar-Noy, Dolev, 1995). Those still behind when all have answered
 /// are repaired after the reply.
+///
+/// While the partition moves, the replicas in force say what there is, and R of those to come have
+/// to hold it as well before the reply: whoever reads there later must not see less. Whether these
+/// have caught up does not matter then.
 class read_core {
 public:
   /// What the caller has to do after an input, as bit sets of places.
@@ -36,8 +58,8 @@ public:
     bool reply = false;
   };
 
-  /// `record_place` is asked for the record, the others for digests.
-  read_core(size_t replicas, size_t quorum, size_t record_place);
+  /// `record_place`, one in force, is asked for the record, the others for digests.
+  read_core(const quorum_rule& rule, size_t record_place);
 
   todo on_record(size_t place, std::string_view key, record_answer x);
   todo on_digest(size_t place, const digest_answer& x);
@@ -73,7 +95,9 @@ private:
   };
 
   todo next();
-  size_t holders() const;
+  bool holds_result(const place_state& x) const;
+  bool enough_hold() const;
+  bool can_succeed() const;
   size_t outstanding() const;
   bool pending(const place_state& x) const {
     return !x.failed && (!x.answered || x.fetching || x.storing);
@@ -81,8 +105,14 @@ private:
   uint32_t places_to_fetch();
   uint32_t places_to_store();
 
+  /// How many places in force, or in the target, satisfy `is`.
+  template <class Is>
+  size_t count_in_force(Is is) const;
+  template <class Is>
+  size_t count_in_target(Is is) const;
+
+  quorum_rule rule_;
   per_place<place_state> places_;
-  size_t quorum_;
   record merged_;
   uint64_t merged_digest_ = 0;
   bool has_record_ = false;
@@ -94,22 +124,26 @@ private:
 
 /// One write on its way to the replicas. A hint (a stand-in's copy) counts towards W only while
 /// fewer than W replicas are alive, so that every read quorum meets every write quorum even where
-/// nodes disagree about who is down.
+/// nodes disagree about who is down. While the partition moves both lists need their W, each by
+/// this rule.
 ///
 /// A *decision* (a conditional write) goes to the leader's own replica last, when enough others
 /// have accepted it: one that nobody accepts is then nowhere, and can not come to light when
 /// another leader has decided without it. More than half of the replicas have to accept it,
 /// whatever hints there are, or all of W where that is fewer, so that of two decisions one is
-/// refused.
+/// refused. While the partition moves this holds for each list.
 class write_core {
 public:
   /// `commit`: the leader's own replica and the stand-ins take it now.
   enum class verdict : uint8_t { wait, commit, done, failed };
 
-  write_core(size_t replicas, size_t quorum);
+  explicit write_core(const quorum_rule& rule);
   /// Of a decision that the leader, in the place `held`, holds.
-  static write_core of_decision(size_t replicas, size_t quorum, size_t held);
+  static write_core of_decision(const quorum_rule& rule, size_t held);
 
+  /// When everybody has been asked: where the leader's own replica is enough it is its turn at
+  /// once.
+  verdict on_asked() { return next(); }
   /// The place's own replica has it.
   verdict on_stored(size_t place);
   /// A stand-in keeps it for the place's replica, which is down.
@@ -143,12 +177,23 @@ private:
     failed
   };
   verdict next();
+  /// One of the partition's lists.
+  struct list_state {
+    /// W is met.
+    bool done = false;
+    /// It can not be met any more.
+    bool failed = false;
+    /// The leader's own replica, where it is in the list, is all that is missing.
+    bool ready = false;
+  };
   size_t number(place_state s) const;
+  template <class In>
+  list_state look_at(size_t size, size_t needed, In in) const;
 
+  quorum_rule rule_;
   per_place<place_state> places_;
-  size_t quorum_;
-  /// Real replicas among those that count towards the quorum.
-  size_t copies_min_ = 0;
+  /// So many of the places that count have to be real replicas, more than half of each list.
+  bool decision_ = false;
   /// Places whose replicas are not confirmed to be down.
   uint32_t in_doubt_ = 0;
   bool decided_ = false;

@@ -23,6 +23,9 @@ struct sync_times {
   std::chrono::microseconds grace{0};
   /// What changed within this time is no difference yet: a write on its way.
   std::chrono::microseconds young = limits::sync_young;
+  /// Everything that differs counts: one of the two is to hold the partition from now on, and has
+  /// nothing yet.
+  bool all = false;
 };
 
 /// A key that two replicas hold differently.
@@ -35,9 +38,9 @@ struct key_difference {
   friend bool operator==(const key_difference&, const key_difference&) = default;
 };
 
-/// What to exchange of a leaf. Not what is young, and not what was over (kai::over_since) for
-/// longer than the grace: one of the two may have dropped it already, and must not get it back from
-/// the other, which will drop it as well.
+/// What to exchange of a leaf. Unless all counts, not what is young, and not what was over
+/// (kai::over_since) for longer than the grace: one of the two may have dropped it already, and
+/// must not get it back from the other, which will drop it as well.
 std::vector<key_difference> differing_keys(const leaf_answer& mine, const leaf_answer& theirs,
                                            const sync_times& times);
 

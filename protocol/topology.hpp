@@ -15,7 +15,24 @@
 /// members of epoch e (paxos.hpp) and only then used. Liveness is no part of it (membership).
 namespace kai {
 
-enum class member_state : uint8_t { joining = 1, up, leaving };
+enum class member_state : uint8_t {
+  /// Some partitions are on their way to it.
+  joining = 1,
+  up,
+  /// It hands its partitions over.
+  leaving,
+  /// It is dead, and others are given its partitions without its help.
+  removed,
+  /// It is new, and gets partitions once every live member has a connection to it.
+  arriving,
+};
+
+/// Whether it shall hold partitions.
+inline bool stays(member_state x) { return x == member_state::joining || x == member_state::up; }
+/// Whether it is on its way out.
+inline bool goes(member_state x) {
+  return x == member_state::leaving || x == member_state::removed;
+}
 
 /// Index of a member within a topology's list.
 using member_index = uint16_t;
@@ -42,6 +59,10 @@ struct cluster_settings {
   uint16_t write_quorum = 2;
   uint32_t partitions = 256;
 
+  /// R and W cut to the length of a list.
+  size_t read_quorum_of(size_t list) const { return read_quorum < list ? read_quorum : list; }
+  size_t write_quorum_of(size_t list) const { return write_quorum < list ? write_quorum : list; }
+
   friend bool operator==(const cluster_settings&, const cluster_settings&) = default;
 };
 
@@ -58,6 +79,15 @@ struct flush_marks {
 /// The replicas of one partition in order of preference: the first live one leads.
 using replica_list = std::vector<member_index>;
 
+/// A partition on its way from the list in force to another one. Until it is there, what the
+/// quorums of the one list promise has to hold in the other, too.
+struct partition_move {
+  partition_id partition = 0;
+  replica_list target;
+
+  friend bool operator==(const partition_move&, const partition_move&) = default;
+};
+
 struct topology {
   /// 0: none yet; 1: as founded.
   uint64_t epoch = 0;
@@ -66,22 +96,28 @@ struct topology {
   cluster_settings settings;
   /// Sorted by name.
   std::vector<member> members;
-  /// One per partition.
+  /// One per partition: the list in force.
   std::vector<replica_list> replicas;
+  /// By partition.
+  std::vector<partition_move> moves;
+  /// Per partition the epoch in which its lists, in force or target, last became what they are. Two
+  /// nodes agree on who holds a partition exactly when they agree on this.
+  std::vector<uint64_t> changed_at;
   flush_marks flushed;
-
-  /// N, R and W cut to the number of members.
-  uint16_t replicas_now() const;
-  uint16_t read_quorum_now() const;
-  uint16_t write_quorum_now() const;
 
   /// Null: no member has the name.
   const member* find(const std::string& name) const;
 
-  /// All members in the partition's order of preference: its replicas, then the fallbacks, which
+  /// Null: the partition stays where it is.
+  const replica_list* target_of(partition_id partition) const;
+
+  /// Who holds the partition, or shall: the list in force, then the newcomers of the target.
+  replica_list holders_of(partition_id partition) const;
+
+  /// All members in the partition's order of preference: who holds it, then the fallbacks, which
   /// are the other members in ring order (in the order in which the following partitions' lists
-  /// name them first; those that no list names come last, by index). Walks the ring: where it
-  /// matters, ask a `ring` (ring.hpp).
+  /// name them first; those that no list names come last, by index, and behind them those that are
+  /// on their way out). Walks the ring.
   std::vector<member_index> preference(partition_id partition) const;
 
   friend bool operator==(const topology&, const topology&) = default;
@@ -94,17 +130,6 @@ caf::error validate(const topology& x);
 /// The first topology of a cluster, with one member that owns everything. Not validated: settings
 /// and founder come from a configuration whose errors the caller wants to name itself.
 topology found(uint64_t cluster_id, const cluster_settings& settings, member founder);
-
-/// `now` with `newcomer` added and the replicas planned anew; it is `up` at once, so this is only
-/// for a cluster without data. A newcomer with the name of a member takes that member's place: in
-/// the lists too while the zone is the same, else the replicas are planned anew. The epoch is one
-/// higher. errc::refused with the reason: the newcomer is not fit to be a member. `now` is valid,
-/// else that is the error, here and below.
-caf::expected<topology> with_member(const topology& now, member newcomer);
-
-/// `now` without the member `name`, the replicas planned anew, one epoch higher. errc::refused:
-/// there is no such member, or none would remain to hold the data.
-caf::expected<topology> without_member(const topology& now, const std::string& name);
 
 /// `now` with a flush mark for all dots up to `mark`, one epoch higher. `clock_now` tells whether
 /// the mark is reached already: then it counts from now on (and never less than an earlier one),

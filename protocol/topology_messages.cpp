@@ -42,7 +42,7 @@ caf::expected<topology_request> decode_topology_request(const std::string& text)
   x.epoch = in.varint();
   x.at = decode_ballot(in);
   x.value = in.read_blob();
-  if (!in.done() || kind < 1 || kind > 5)
+  if (!in.done() || kind < 1 || kind > 4)
     return malformed("a topology request");
   return x;
 }
@@ -54,7 +54,6 @@ std::string encode_text(const topology_reply& x) {
   out.bytes(x.newer.view());
   out.u8(x.vote.granted);
   paxos::encode(out, x.vote.state);
-  out.varint(x.records);
   return result;
 }
 
@@ -65,7 +64,6 @@ caf::expected<topology_reply> decode_topology_reply(const std::string& text) {
   x.newer = in.read_blob();
   x.vote.granted = in.u8() != 0;
   x.vote.state = paxos::decode_vote(in);
-  x.records = in.varint();
   if (!in.done())
     return malformed("a topology reply");
   return x;
@@ -98,6 +96,39 @@ std::string encode_text(const member& x) {
   out.bytes(x.cluster_address);
   out.u64(x.id);
   return bytes;
+}
+
+std::string encode_text(const fill_report& x) {
+  std::string bytes;
+  byte_writer out{bytes};
+  out.varint(x.hints);
+  out.varint(x.epoch);
+  out.varint(x.sees.size());
+  for (auto m : x.sees)
+    out.u16(m);
+  out.varint(x.filled.size());
+  for (auto& [partition, changed_at] : x.filled) {
+    out.u16(partition);
+    out.varint(changed_at);
+  }
+  return bytes;
+}
+
+caf::expected<fill_report> decode_fill_report(const std::string& text) {
+  byte_reader in{std::string_view{text}};
+  fill_report x;
+  x.alive = true;
+  x.hints = in.varint();
+  x.epoch = in.varint();
+  for (auto n = in.count(2); n > 0 && in.ok(); --n)
+    x.sees.push_back(in.u16());
+  for (auto n = in.count(3); n > 0 && in.ok(); --n) {
+    auto partition = in.u16();
+    x.filled.emplace_back(partition, in.varint());
+  }
+  if (!in.done())
+    return malformed("a report of filled partitions");
+  return x;
 }
 
 caf::expected<member> decode_member_text(const std::string& text) {

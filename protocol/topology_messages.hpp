@@ -3,7 +3,7 @@
 #include <string>
 
 #include "protocol/paxos.hpp"
-#include "protocol/topology.hpp"
+#include "protocol/topology_changes.hpp"
 
 /// What topology actors of different nodes say to each other, inside service_call and text_answer.
 namespace kai {
@@ -17,8 +17,6 @@ struct topology_request {
     accept,
     /// `value` was decided.
     learn,
-    /// How many records do you hold?
-    census,
   };
 
   kind what = kind::get;
@@ -34,8 +32,6 @@ struct topology_reply {
   blob newer;
   /// To prepare and accept.
   paxos::answer vote;
-  /// To census: records of all kinds, tombstones included.
-  uint64_t records = 0;
 };
 
 std::string encode_text(const topology_request& x);
@@ -49,6 +45,9 @@ caf::expected<topology> decode_topology_blob(const blob& bytes);
 /// Of a member, who wants to join: behind the protocol version of its node. Another version is
 /// errc::incompatible.
 std::string encode_text(const member& x);
+std::string encode_text(const fill_report& x);
+/// The sender is alive.
+caf::expected<fill_report> decode_fill_report(const std::string& text);
 caf::expected<member> decode_member_text(const std::string& text);
 
 } // namespace kai

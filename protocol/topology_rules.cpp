@@ -55,8 +55,24 @@ std::string defect_of(const member& x) {
            " has a space or control character, or is too long";
   if (x.id == 0)
     return who + " has no node id";
-  if (x.state < member_state::joining || x.state > member_state::leaving)
+  if (x.state < member_state::joining || x.state > member_state::arriving)
     return who + " is in no known state (" + std::to_string(static_cast<int>(x.state)) + ")";
+  return {};
+}
+
+/// What is wrong with one list, between `least` and `most` long.
+std::string defect_of_list(const topology& x, const replica_list& list, size_t least, size_t most) {
+  if (list.size() < least || list.size() > most)
+    return " has " + std::to_string(list.size()) + " replicas, not " +
+           (least == most ? std::to_string(most)
+                          : std::to_string(least) + " to " + std::to_string(most));
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (list[i] >= x.members.size())
+      return " names member " + std::to_string(list[i]) + " of " + std::to_string(x.members.size());
+    if (std::find(list.begin(), list.begin() + static_cast<ptrdiff_t>(i), list[i]) !=
+        list.begin() + static_cast<ptrdiff_t>(i))
+      return " names member " + quoted(x.members[list[i]].name) + " twice";
+  }
   return {};
 }
 
@@ -64,27 +80,31 @@ std::string defect_of_lists(const topology& x) {
   if (x.replicas.size() != x.settings.partitions)
     return "it has " + std::to_string(x.replicas.size()) + " replica lists for " +
            std::to_string(x.settings.partitions) + " partitions";
-  // A member that leaves keeps its partitions until others have them.
   auto staying = std::count_if(x.members.begin(), x.members.end(),
-                               [](const member& m) { return m.state != member_state::leaving; });
-  auto most = static_cast<size_t>(x.replicas_now());
+                               [](const member& m) { return stays(m.state); });
+  auto most = std::min<size_t>(x.settings.replicas, x.members.size());
   auto least = std::clamp<size_t>(static_cast<size_t>(staying), 1, most);
-  std::vector<size_t> seen_in(x.members.size(), SIZE_MAX);
+  auto move = x.moves.begin();
   for (size_t p = 0; p < x.replicas.size(); ++p) {
-    const auto& list = x.replicas[p];
     auto where = "partition " + std::to_string(p);
-    if (list.size() < least || list.size() > most)
-      return where + " has " + std::to_string(list.size()) + " replicas, not " +
-             (least == most ? std::to_string(most)
-                            : std::to_string(least) + " to " + std::to_string(most));
-    for (auto m : list) {
-      if (m >= x.members.size())
-        return where + " names member " + std::to_string(m) + " of " +
-               std::to_string(x.members.size());
-      if (std::exchange(seen_in[m], p) == p)
-        return where + " names member " + quoted(x.members[m].name) + " twice";
-    }
+    auto moves = move != x.moves.end() && move->partition == p;
+    if (auto defect = defect_of_list(x, x.replicas[p], moves ? 1 : least, most); !defect.empty())
+      return where + defect;
+    if (!moves)
+      continue;
+    if (auto defect = defect_of_list(x, move->target, least, most); !defect.empty())
+      return where + " is to move to a list that" + defect;
+    if (move->target == x.replicas[p])
+      return where + " is to move to where it is";
+    ++move;
   }
+  if (move != x.moves.end())
+    return "its moves are not in the order of their partitions: " + std::to_string(move->partition);
+  if (x.changed_at.size() != x.replicas.size())
+    return "it does not say of every partition when its lists changed";
+  if (std::any_of(x.changed_at.begin(), x.changed_at.end(),
+                  [&](auto epoch) { return epoch == 0 || epoch > x.epoch; }))
+    return "lists changed in no epoch there was";
   return {};
 }
 

@@ -111,6 +111,8 @@ bool covers(const version_vector& seen, const dot& x) {
   return false;
 }
 
+void note_seen(version_vector& seen, const dot& x) { raise(seen, x); }
+
 record merge(const record& a, const record& b, size_t* dropped) {
   if (a.empty())
     return b;

@@ -94,6 +94,10 @@ record merge(const record& a, const record& b, size_t* dropped = nullptr);
 /// the node that leads, above all of that node's in `x`.
 void overwrite(record& x, version next);
 
+/// The event `x` counts as seen from now on, although nothing of it is there: what it may have made
+/// elsewhere is replaced by the next `overwrite`, before which this is no record yet.
+void note_seen(version_vector& seen, const dot& x);
+
 /// Covers key, vector and dots, not values (so replicas that turned an expired value into a
 /// tombstone at different moments agree). 0 exactly for the empty record.
 uint64_t digest_of(std::string_view key, const record& x);

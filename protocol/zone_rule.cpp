@@ -23,7 +23,7 @@ std::vector<zone> zones_of(const std::vector<member>& members) {
   std::map<std::string, size_t> named;
   for (size_t i = 0; i < members.size(); ++i) {
     const auto& x = members[i];
-    if (x.state == member_state::leaving)
+    if (!stays(x.state))
       continue;
     auto at = x.zone.empty() ? result.size() : named.emplace(x.zone, result.size()).first->second;
     if (at == result.size())

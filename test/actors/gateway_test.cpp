@@ -24,6 +24,7 @@ call some_call(local_cluster& c, const std::string& key, decltype(call::what) wh
   x.partition = c.partition(key);
   x.key = blob::copy_of(key);
   x.what = std::move(what);
+  x.changed_at = c.core(0).loop->view->topo.changed_at[x.partition];
   return x;
 }
 

@@ -218,6 +218,7 @@ TEST_CASE("a hint for a node that is no member goes to the replicas there are") 
   c.partition = w.partition(w.key);
   c.key = blob::copy_of(w.key);
   c.what = hint_call{"ghost", x};
+  c.changed_at = w.core(0).loop->view->topo.changed_at[c.partition];
   call_batch batch;
   batch.header.clock = w.wall_now();
   batch.calls.push_back(c);

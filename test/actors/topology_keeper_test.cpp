@@ -1,3 +1,4 @@
+// long: the votes, and every change that can be voted on
 #include "actors/topology_keeper.hpp"
 
 #include <map>
@@ -7,6 +8,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 
+#include "test/support/arrived.hpp"
 #include "test/support/virtual_time.hpp"
 
 using namespace kai;
@@ -21,7 +23,6 @@ public:
   struct keeper {
     std::map<std::string, std::string> files;
     bool disk_broken = false;
-    uint64_t records = 0;
     bool reachable = true;
     context_ptr context;
     topology_actor handle;
@@ -47,13 +48,6 @@ public:
     k.context->memcache_address = "127.0.0.1:1";
     k.context->options.cluster.partitions = 8;
     k.context->options.cluster.seeds = seeds;
-    auto vnode = fake<vnode_actor>([&k](caf::event_based_actor*) -> caf::behavior {
-      return {[&k](report_atom) {
-        vnode_report x;
-        x.keys = k.records;
-        return x;
-      }};
-    });
     durable_files files{[&k](const std::string& name) -> caf::expected<std::optional<std::string>> {
                           auto at = k.files.find(name);
                           return at == k.files.end() ? std::nullopt : std::optional{at->second};
@@ -64,6 +58,9 @@ public:
                           k.files[name] = bytes;
                           return caf::error{};
                         }};
+    auto vnode = fake<vnode_actor>([](caf::event_based_actor*) -> caf::behavior {
+      return {[](report_atom) { return vnode_report{}; }};
+    });
     k.handle = own(sys.spawn(topology_keeper, k.context, files, std::vector<vnode_actor>{vnode},
                              fake_dialer(), fake_membership(i), 77 + i));
   }
@@ -98,6 +95,28 @@ public:
     return decode_topology_reply(*text);
   }
 
+  /// As if all members said that they see each other and are filled, some epochs ago.
+  caf::expected<uint64_t> report_all_well(uint64_t ago = 0) {
+    change_order x;
+    x.what = change_order::kind::filled;
+    x.epoch = current(0).epoch - ago;
+    x.reports = all_well(current(0), true);
+    return ask<uint64_t>(keepers[0].handle, x);
+  }
+  void bring_to_rest() {
+    while (!at_rest(current(0)))
+      REQUIRE(report_all_well());
+  }
+
+  /// The others see it dead.
+  void lose(size_t i) {
+    keepers[i].reachable = false;
+    for (size_t j = 0; j < keepers.size(); ++j)
+      if (j != i)
+        send_view(j);
+    run();
+  }
+
   const topology& current(size_t i) { return keepers[i].used.back(); }
 
   std::vector<std::string> seeds;
@@ -119,20 +138,28 @@ private:
 
   /// Gives the keeper a view of what it decided.
   membership_actor fake_membership(size_t i) {
-    return fake<membership_actor>([this, i](caf::event_based_actor* me) -> caf::behavior {
-      return {[this, me, i](const topology& x) {
-        auto& k = keepers[i];
-        k.used.push_back(x);
-        auto own_member = x.find(k.context->name);
-        if (!own_member)
-          return;
-        auto view = std::make_shared<cluster_view>(
-            x, static_cast<member_index>(own_member - x.members.data()));
-        for (auto& y : x.members)
-          view->peers.push_back(fake_peer(std::stoul(y.name.substr(1))));
-        me->send(k.handle, view_ptr{view});
+    return fake<membership_actor>([this, i](caf::event_based_actor*) -> caf::behavior {
+      return {[this, i](const topology& x) {
+        keepers[i].used.push_back(x);
+        send_view(i);
       }};
     });
+  }
+
+  void send_view(size_t i) {
+    auto& k = keepers[i];
+    auto& x = k.used.back();
+    auto own_member = x.find(k.context->name);
+    if (!own_member)
+      return;
+    auto view =
+        std::make_shared<cluster_view>(x, static_cast<member_index>(own_member - x.members.data()));
+    for (auto& y : x.members) {
+      auto index = std::stoul(y.name.substr(1));
+      view->alive[view->peers.size()] = keepers[index].reachable;
+      view->peers.push_back(fake_peer(index));
+    }
+    caf::anon_send(k.handle, view_ptr{view});
   }
 
   peer_actor fake_peer(size_t to) {
@@ -284,24 +311,68 @@ TEST_CASE("nodes that join are members for everybody, each in an epoch of its ow
   }
 }
 
-TEST_CASE("a node can not join a cluster that holds data, or whose members do not say") {
-  for (auto silent : {false, true}) {
-    keeper_world w{2};
-    w.keepers[1].records = silent ? 0 : 5;
-    w.keepers[1].reachable = !silent;
-    member x;
-    x.name = "late";
-    x.memcache_address = "127.0.0.1:1";
-    x.cluster_address = "127.0.0.1:9000";
-    x.id = 4711;
-    auto answer = w.ask<std::string>(w.keepers[0].handle, admin_atom::value, encode_text(x));
-    REQUIRE_FALSE(answer);
-    CHECK(answer.error() == errc::refused);
-    auto expected = silent ? "can not tell whether the cluster holds data: n1: peer_down"
-                           : "the cluster holds data (5 records): nodes can only join while it is "
-                             "empty";
-    CHECK(message_of(answer.error()) == expected);
-    CHECK(w.current(0).members.size() == 2);
+TEST_CASE("a node that joins is given its share, which is in force once all who live are filled") {
+  keeper_world w{2};
+  CHECK(w.current(0).find("n1")->state == member_state::arriving);
+  CHECK(w.current(0).replicas == std::vector<replica_list>(8, {0}));
+  REQUIRE(w.report_all_well());
+  CHECK(w.current(1).find("n1")->state == member_state::joining);
+  REQUIRE(w.current(1).moves.size() == 8);
+  auto late = w.report_all_well(1);
+  REQUIRE_FALSE(late);
+  CHECK(message_of(late.error()) == "the topology changed meanwhile");
+  REQUIRE(w.report_all_well());
+  for (size_t i : {0, 1}) {
+    CHECK(w.current(i).moves.empty());
+    CHECK(w.current(i).find("n1")->state == member_state::up);
+    for (auto& list : w.current(i).replicas)
+      CHECK(list.size() == 2);
+  }
+}
+
+TEST_CASE("an operator's change is voted on, or refused with the reason") {
+  keeper_world w{3};
+  w.bring_to_rest();
+  auto order = [&](change_order::kind what, const std::string& name, bool forced = false) {
+    change_order x;
+    x.what = what;
+    x.name = name;
+    x.forced = forced;
+    return w.ask<uint64_t>(w.keepers[0].handle, x);
+  };
+  using kind = change_order::kind;
+  auto why = [](const caf::expected<uint64_t>& x) { return x ? "" : message_of(x.error()); };
+  CHECK(why(order(kind::leave, "nobody")) == "there is no member 'nobody'");
+  CHECK(why(order(kind::remove, "n1")) ==
+        "'n1' is alive and answers: `leave` lets it go without a loss");
+  REQUIRE(order(kind::leave, "n2"));
+  CHECK(w.current(1).find("n2")->state == member_state::leaving);
+  REQUIRE(order(kind::undo, ""));
+  CHECK(w.current(1).find("n2")->state == member_state::up);
+  REQUIRE(order(kind::leave, "n1"));
+  w.bring_to_rest();
+  CHECK_FALSE(w.current(0).find("n1"));
+  CHECK(w.keepers[1].context->left);
+  CHECK_FALSE(w.keepers[2].context->left);
+  CHECK(why(order(kind::undo, "")) == "no change of members is under way");
+}
+
+TEST_CASE("without a majority a member is removed by force alone, in an epoch far ahead") {
+  keeper_world w{4};
+  w.bring_to_rest();
+  for (size_t i : {2, 3})
+    w.lose(i);
+  auto epoch = w.current(0).epoch;
+  change_order x;
+  x.what = change_order::kind::remove;
+  x.name = "n3";
+  x.forced = true;
+  auto imposed = w.ask<uint64_t>(w.keepers[0].handle, x);
+  REQUIRE(imposed);
+  CHECK(*imposed == epoch + limits::imposed_epochs);
+  for (size_t i : {0, 1}) {
+    CHECK(w.current(i).epoch == *imposed);
+    CHECK(w.current(i).find("n3")->state == member_state::removed);
   }
 }
 

@@ -392,6 +392,45 @@ TEST_CASE("a decision that is held shows only to other leaders") {
   }
 }
 
+TEST_CASE("a write that was tried under other lists happens once") {
+  vnode_world w;
+  auto first = applied(w.one(apply(mutation_kind::set, "1"))).value;
+  auto tried = applied(w.one(apply(mutation_kind::append, "x", first, true))).value;
+  attempt before{latest(tried)->written, {}, true};
+  auto again = [&](const record& base) {
+    auto x = apply(mutation_kind::append, "x", base, true);
+    x.tried = std::make_shared<const attempt>(before);
+    return w.one(x);
+  };
+  SECTION("it is there") { CHECK(applied(again(tried)).value == tried); }
+  SECTION("it is part of what its leader, which had it, wrote since") {
+    auto later = applied(w.one(apply(mutation_kind::append, "y", tried, true))).value;
+    CHECK(applied(again(later)).value == later);
+  }
+  SECTION("it was held by its leader and may have been passed over: nobody can say") {
+    auto later = applied(w.one(apply(mutation_kind::append, "y", tried, true))).value;
+    before.kept = false;
+    CHECK_FALSE(failure_in(again(later)).unchanged);
+    CHECK(w.held() == later);
+  }
+  SECTION("it was held by its leader and others have written since, who knew it") {
+    before.kept = false;
+    version v;
+    v.written = v.value_written = {78, w.wall_now() - 1};
+    v.value = blob::copy_of("z");
+    auto later = tried;
+    overwrite(later, v);
+    w.one(store_call{later});
+    CHECK(applied(again(later)).value == later);
+  }
+  SECTION("nobody has it") {
+    before = {{78, w.wall_now() - 1}, {}, false};
+    auto next = applied(again(tried)).value;
+    CHECK(latest(next)->value.str() == "1xx");
+    CHECK(covers(next.seen, before.written));
+  }
+}
+
 TEST_CASE("a dot above what the coordinator waits for is not made") {
   vnode_world w;
   auto late = apply(mutation_kind::set, "late");

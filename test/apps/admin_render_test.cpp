@@ -89,3 +89,30 @@ TEST_CASE("bytes are shown with a unit that fits") {
   CHECK(human_bytes(1024) == "1.0 KiB");
   CHECK(human_bytes(1.5 * 1024 * 1024 * 1024) == "1.5 GiB");
 }
+
+TEST_CASE("the line of progress says how much has moved, and guesses the rest") {
+  using namespace std::chrono_literals;
+  move_progress progress;
+  std::chrono::steady_clock::time_point began{};
+  auto status = [](int moves) {
+    return nlohmann::json{{"moves", moves}, {"waiting_for", {"d is joining"}}};
+  };
+  CHECK(progress.line(status(0), began) == "waiting for d is joining");
+  CHECK(progress.line(status(100), began) == "0 % moved; waiting for d is joining");
+  CHECK(progress.line(status(75), began + 10s) ==
+        "25 % moved, about 30 s to go; waiting for d is joining");
+}
+
+TEST_CASE("a change is over when its member is out, or nothing is under way") {
+  nlohmann::json status{
+      {"moves", 0},
+      {"members", {{{"name", "a"}, {"state", "up"}}, {{"name", "b"}, {"state", "leaving"}}}}};
+  CHECK_FALSE(change_is_over(status, "leave", {"b"}));
+  CHECK_FALSE(change_is_over(status, "abort", {}));
+  CHECK(change_is_over(status, "leave", {"c"}));
+  status["members"][1]["state"] = "up";
+  CHECK(change_is_over(status, "abort", {}));
+  status["moves"] = 3;
+  CHECK_FALSE(change_is_over(status, "abort", {}));
+  CHECK_FALSE(change_is_over("nonsense", "remove", {"a"}));
+}

@@ -159,7 +159,7 @@ void decide_read(benchmark::State& state) {
   auto x = record_of(value_bytes);
   auto expected = digest_of("k", x);
   for (auto _ : state) {
-    read_core core{3, 2, 0};
+    read_core core{{3, 2}, 0};
     core.on_record(0, "k", {x, true});
     core.on_digest(1, {expected, true});
     benchmark::DoNotOptimize(core.on_digest(2, {expected, true}));

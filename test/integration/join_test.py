@@ -2,7 +2,6 @@
 """Joining, coming back, and whom a directory belongs to."""
 
 import json
-import re
 import signal
 import socket
 import time
@@ -31,6 +30,8 @@ class Join(TestCase):
 
     def check_balanced(self, node, members):
         """Every member holds its share of the 256 partitions' 3 replicas."""
+        settled = run("kai-admin", f"--node=127.0.0.1:{node.cluster}", "wait-settled")
+        self.assertEqual(settled.returncode, 0, settled.stderr)
         result = run("kai-admin", f"--node=127.0.0.1:{node.cluster}", "ring", "--json")
         self.assertEqual(result.returncode, 0, result.stderr)
         replicas = [x["replicas"] for x in json.loads(result.stdout)["partitions"]]
@@ -87,23 +88,6 @@ class Join(TestCase):
                 nodes.nodes[i] = nodes.start(i + 1)
                 wait_for_quorums(nodes.ports())
             check_all(nodes.ports(), keys, lambda key: key)
-
-    def test_a_node_that_comes_when_there_is_data_is_told_so_and_does_no_harm(self):
-        keys = [b"k%d" % i for i in range(1000)]
-        with Nodes(self.directory, 3) as nodes:
-            wait_for_quorums(nodes.ports())
-            store_all(nodes.ports(), keys, lambda key: key)
-            with nodes.start(4, "-j", f"127.0.0.1:{nodes.nodes[0].cluster}", wait=False) as late:
-                end = time.monotonic() + PATIENCE
-                while not re.search(r"the cluster holds data \(\d+ records\).*trying again",
-                                    late.errors()):
-                    self.assertLess(time.monotonic(), end, late.errors())
-                    time.sleep(0.02)
-                check_all(nodes.ports(), keys, lambda key: key)
-                self.assertEqual([self.members(port) for port in nodes.ports()], [3] * 3)
-                status, seconds = late.stop()
-                self.assertEqual((status, late.rest()), (0, ""), late.errors())
-                self.assertLess(seconds, 5)
 
     def test_a_directory_in_use_or_of_another_node_is_refused(self):
         with Node(self.directory / "d", "--node.name=owner") as node:

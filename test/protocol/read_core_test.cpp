@@ -31,7 +31,7 @@ public:
 
   read_world(uint64_t seed, bool flaky, bool busy)
       : writers_(seed, 5), n_(1 + writers_.below(5)), quorum_(1 + writers_.below(n_)), busy_(busy),
-        core_(n_, quorum_, record_place_ = writers_.below(n_)) {
+        core_({n_, quorum_}, record_place_ = writers_.below(n_)) {
     writers_.steps(writers_.below(40));
     for (size_t i = 0; i < n_; ++i) {
       replica x;
@@ -167,7 +167,7 @@ digest_answer digest(const record& x, bool caught_up = true) {
 
 TEST_CASE("a read replies at R equal answers, the record among them") {
   auto x = with_version(1, 10);
-  read_core core{3, 2, 0};
+  read_core core{{3, 2}, 0};
   auto todo = core.on_digest(1, digest(x));
   CHECK_FALSE(todo.reply);
   CHECK(todo.fetch == 0);
@@ -183,7 +183,7 @@ TEST_CASE("a read replies at R equal answers, the record among them") {
 }
 
 TEST_CASE("a read of a key that nobody holds finds nothing") {
-  read_core core{3, 2, 2};
+  read_core core{{3, 2}, 2};
   core.on_digest(0, digest({}));
   auto todo = core.on_record(2, key, holds({}));
   CHECK(todo.reply);
@@ -195,7 +195,7 @@ TEST_CASE("a read of a key that nobody holds finds nothing") {
 TEST_CASE("a read whose answers differ fetches, merges and writes back before it replies") {
   auto a = with_version(1, 10);
   auto b = with_version(2, 20);
-  read_core core{3, 2, 0};
+  read_core core{{3, 2}, 0};
   core.on_record(0, key, holds(a));
   auto todo = core.on_digest(1, digest(b));
   CHECK(todo.fetch == 0b010);
@@ -217,7 +217,7 @@ TEST_CASE("a read whose answers differ fetches, merges and writes back before it
 TEST_CASE("a read fetches one of several places that hold the same") {
   auto a = with_version(1, 10);
   auto b = with_version(2, 20);
-  read_core core{5, 3, 0};
+  read_core core{{5, 3}, 0};
   core.on_digest(1, digest(b));
   core.on_digest(2, digest(b));
   auto todo = core.on_record(0, key, holds(a));
@@ -229,7 +229,7 @@ TEST_CASE("a read fetches one of several places that hold the same") {
 
 TEST_CASE("when the place asked for the record fails, another is asked") {
   auto x = with_version(1, 10);
-  read_core core{3, 2, 0};
+  read_core core{{3, 2}, 0};
   core.on_digest(1, digest(x));
   CHECK(core.on_failure(0, down).fetch == 0b010);
   CHECK_FALSE(core.on_digest(2, digest(x)).reply);
@@ -239,7 +239,7 @@ TEST_CASE("when the place asked for the record fails, another is asked") {
 
 TEST_CASE("a place that is not caught up is merged and does not count") {
   auto x = with_version(1, 10);
-  read_core core{3, 2, 0};
+  read_core core{{3, 2}, 0};
   CHECK_FALSE(core.on_record(0, key, holds(x, false)).reply);
   CHECK_FALSE(core.on_digest(1, digest({})).reply);
   auto todo = core.on_digest(2, digest({}));
@@ -248,14 +248,14 @@ TEST_CASE("a place that is not caught up is merged and does not count") {
   CHECK(core.on_stored(2).reply);
   CHECK(core.result() == x);
 
-  read_core proves_nothing{3, 2, 0};
+  read_core proves_nothing{{3, 2}, 0};
   proves_nothing.on_record(0, key, holds({}, false));
   CHECK(proves_nothing.on_digest(1, digest({}, false)).reply);
   CHECK(proves_nothing.failed());
 }
 
 TEST_CASE("a read fails as soon as R can not be reached, and says how many answered") {
-  read_core core{3, 2, 0};
+  read_core core{{3, 2}, 0};
   core.on_record(0, key, holds({}));
   CHECK_FALSE(core.on_failure(1, down).reply);
   CHECK(core.on_failure(2, {errc::storage_failed, true, "disk"}).reply);
@@ -311,7 +311,7 @@ TEST_CASE("a read comes to what asking everybody and merging all comes to") {
 
 TEST_CASE("a record that is late is asked of another replica, and the late one still counts") {
   auto value = with_version(1, 10);
-  read_core core{3, 2, 0};
+  read_core core{{3, 2}, 0};
   CHECK(core.on_digest(1, digest(value)).fetch == 0);
   CHECK(core.on_late().fetch == 2);
   auto todo = core.on_record(1, key, holds(value));

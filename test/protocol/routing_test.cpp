@@ -81,14 +81,14 @@ TEST_CASE("no write is begun that would count hints for replicas that may be ali
 }
 
 TEST_CASE("as many leaders are tried as there can be replicas") {
-  members many(limits::replicas_max + 1);
+  members many(limits::places_max + 1);
   for (size_t i = 0; i < many.size(); ++i)
     many[i] = static_cast<member_index>(i);
   std::vector<bool> alive(many.size(), true);
   per_place<member_index> tried;
   while (auto x = choose_leader(many, alive, tried))
     tried.push_back(*x);
-  CHECK(tried.size() == limits::replicas_max);
+  CHECK(tried.size() == limits::places_max);
 }
 
 TEST_CASE("each live fallback stands in once, in ring order") {

@@ -28,7 +28,7 @@ public:
 
   /// Empty, or what went wrong and where.
   std::string walk() {
-    step(write_core{places_.size(), quorum_}, false);
+    step(write_core{{places_.size(), quorum_}}, false);
     return defect_;
   }
   size_t ends() const { return ends_; }
@@ -98,7 +98,7 @@ private:
 } // namespace
 
 TEST_CASE("a write is done when W replicas have it, and says so once") {
-  write_core core{3, 2};
+  write_core core{{3, 2}};
   CHECK(core.on_stored(0) == verdict::wait);
   CHECK(core.on_stored(2) == verdict::done);
   CHECK_FALSE(core.finished());
@@ -107,7 +107,7 @@ TEST_CASE("a write is done when W replicas have it, and says so once") {
 }
 
 TEST_CASE("a hint does not count while W replicas are alive") {
-  write_core core{3, 2};
+  write_core core{{3, 2}};
   CHECK(core.on_replica_down(0, true) == verdict::wait);
   CHECK(core.on_hint(0) == verdict::wait);
   CHECK(core.on_stored(1) == verdict::wait);
@@ -115,13 +115,13 @@ TEST_CASE("a hint does not count while W replicas are alive") {
 }
 
 TEST_CASE("hints count where fewer than W replicas are alive") {
-  write_core core{3, 2};
+  write_core core{{3, 2}};
   CHECK(core.on_replica_down(0, true) == verdict::wait);
   CHECK(core.on_replica_down(1, true) == verdict::wait);
   CHECK(core.on_hint(0) == verdict::wait);
   CHECK(core.on_stored(2) == verdict::done);
 
-  write_core nobody{3, 2};
+  write_core nobody{{3, 2}};
   for (size_t i = 0; i < 3; ++i)
     nobody.on_replica_down(i, true);
   CHECK(nobody.on_hint(2) == verdict::wait);
@@ -129,7 +129,7 @@ TEST_CASE("hints count where fewer than W replicas are alive") {
 }
 
 TEST_CASE("a hint that waited counts as soon as a replica turns out to be dead") {
-  write_core core{3, 2};
+  write_core core{{3, 2}};
   core.on_replica_down(0, true);
   core.on_hint(0);
   core.on_stored(1);
@@ -137,7 +137,7 @@ TEST_CASE("a hint that waited counts as soon as a replica turns out to be dead")
 }
 
 TEST_CASE("a write fails when W can not be reached any more") {
-  write_core core{3, 2};
+  write_core core{{3, 2}};
   CHECK(core.on_failure(0, down) == verdict::wait);
   CHECK(core.on_failure(1, down) == verdict::failed);
   CHECK(core.failure().message == "0 of 3 replicas answered, 2 needed");
@@ -146,7 +146,7 @@ TEST_CASE("a write fails when W can not be reached any more") {
 
 TEST_CASE("a failed write is unchanged only if it certainly is nowhere") {
   const failed_answer full{errc::out_of_memory, true, {}};
-  write_core refused{2, 2};
+  write_core refused{{2, 2}};
   refused.on_failure(0, full);
   // The other has not answered: it may have it.
   CHECK_FALSE(refused.failure().unchanged);
@@ -154,16 +154,16 @@ TEST_CASE("a failed write is unchanged only if it certainly is nowhere") {
   CHECK(refused.failure().unchanged);
   CHECK(refused.failure().reason == errc::out_of_memory);
 
-  write_core silent{2, 2};
+  write_core silent{{2, 2}};
   silent.on_failure(0, full);
   silent.on_failure(1, timed_out);
   CHECK_FALSE(silent.failure().unchanged);
 
-  write_core broken{1, 1};
+  write_core broken{{1, 1}};
   broken.on_failure(0, {errc::storage_failed, false, {}});
   CHECK_FALSE(broken.failure().unchanged);
 
-  write_core partly{2, 2};
+  write_core partly{{2, 2}};
   partly.on_stored(0);
   partly.on_failure(1, full);
   CHECK_FALSE(partly.failure().unchanged);
@@ -182,7 +182,7 @@ TEST_CASE("in every order of events a write ends as a plain count of them says")
 }
 
 TEST_CASE("replicas that refuse a write are alive, and do not let hints count") {
-  write_core core{3, 2};
+  write_core core{{3, 2}};
   CHECK(core.on_stored(0) == verdict::wait);
   CHECK(core.on_refused(1) == verdict::wait);
   CHECK(core.on_replica_down(2, true) == verdict::failed);
@@ -190,12 +190,12 @@ TEST_CASE("replicas that refuse a write are alive, and do not let hints count") 
 }
 
 TEST_CASE("no hint counts in the place of a replica that may be alive for others") {
-  write_core core{3, 2};
+  write_core core{{3, 2}};
   CHECK(core.on_stored(0) == verdict::wait);
   CHECK(core.on_replica_down(1, true, true, false) == verdict::wait);
   CHECK(core.on_hint(1) == verdict::wait);
   CHECK(core.on_replica_down(2, true) == verdict::failed);
-  write_core both{3, 2};
+  write_core both{{3, 2}};
   both.on_stored(0);
   both.on_replica_down(1, true);
   CHECK(both.on_replica_down(2, true) == verdict::wait);
@@ -203,7 +203,7 @@ TEST_CASE("no hint counts in the place of a replica that may be alive for others
 }
 
 TEST_CASE("the leader's own replica takes a decision last") {
-  auto core = write_core::of_decision(3, 2, 0);
+  auto core = write_core::of_decision({3, 2}, 0);
   CHECK(core.held());
   CHECK(core.on_stored(2) == verdict::commit);
   CHECK_FALSE(core.held());
@@ -211,24 +211,24 @@ TEST_CASE("the leader's own replica takes a decision last") {
   CHECK(core.on_stored(1) == verdict::wait);
   CHECK(core.finished());
 
-  auto all = write_core::of_decision(3, 3, 1);
+  auto all = write_core::of_decision({3, 3}, 1);
   CHECK(all.on_stored(0) == verdict::wait);
   CHECK(all.on_stored(2) == verdict::commit);
   CHECK(all.on_stored(1) == verdict::done);
 
-  auto others = write_core::of_decision(3, 2, 0);
+  auto others = write_core::of_decision({3, 2}, 0);
   CHECK(others.on_stored(1) == verdict::commit);
   CHECK(others.on_stored(2) == verdict::done);
 }
 
 TEST_CASE("hints make no decision without more than half of the replicas") {
-  auto alone = write_core::of_decision(3, 2, 0);
+  auto alone = write_core::of_decision({3, 2}, 0);
   CHECK(alone.on_replica_down(1, true) == verdict::wait);
   CHECK(alone.on_replica_down(2, true) == verdict::failed);
   CHECK(alone.held());
   CHECK(alone.failure().message == "0 of 3 replicas answered, 2 needed");
 
-  auto most = write_core::of_decision(3, 3, 0);
+  auto most = write_core::of_decision({3, 3}, 0);
   CHECK(most.on_replica_down(1, true) == verdict::wait);
   CHECK(most.on_stored(2) == verdict::commit);
   CHECK(most.on_hint(1) == verdict::wait);
@@ -236,7 +236,7 @@ TEST_CASE("hints make no decision without more than half of the replicas") {
 }
 
 TEST_CASE("a decision that nobody accepted was refused and may be made anew") {
-  auto core = write_core::of_decision(3, 2, 0);
+  auto core = write_core::of_decision({3, 2}, 0);
   core.on_refused(1);
   CHECK_FALSE(core.only_refused());
   CHECK(core.on_refused(2) == verdict::failed);
@@ -246,12 +246,12 @@ TEST_CASE("a decision that nobody accepted was refused and may be made anew") {
 }
 
 TEST_CASE("a decision that another replica may have can not be made anew") {
-  auto core = write_core::of_decision(3, 2, 0);
+  auto core = write_core::of_decision({3, 2}, 0);
   core.on_refused(1);
   CHECK(core.on_failure(2, timed_out) == verdict::failed);
   CHECK_FALSE(core.only_refused());
   CHECK_FALSE(core.failure().unchanged);
-  auto more = write_core::of_decision(5, 3, 0);
+  auto more = write_core::of_decision({5, 3}, 0);
   more.on_stored(1);
   more.on_refused(2);
   more.on_refused(3);
@@ -311,8 +311,8 @@ private:
   }
 
   std::mt19937_64 random_;
-  std::array<write_core, 2> cores_{write_core::of_decision(3, 2, 0),
-                                   write_core::of_decision(3, 2, 1)};
+  std::array<write_core, 2> cores_{write_core::of_decision({3, 2}, 0),
+                                   write_core::of_decision({3, 2}, 1)};
   std::array<bool, 2> failed_{};
   std::vector<std::pair<size_t, size_t>> due_;
 };
@@ -336,8 +336,40 @@ TEST_CASE("of two decisions that do not know each other one is done at most") {
 }
 
 TEST_CASE("a write that one replica refused is done when W others took it") {
-  write_core core{3, 2};
+  write_core core{{3, 2}};
   core.on_stored(0);
   core.on_refused(1);
   CHECK(core.on_stored(2) == verdict::done);
+}
+
+TEST_CASE("a decision that goes on in a list of one replica is its leader's") {
+  auto core = write_core::of_decision({1, 1}, 0);
+  CHECK(core.on_asked() == verdict::commit);
+  CHECK(core.on_stored(0) == verdict::done);
+  CHECK(write_core::of_decision({3, 2}, 0).on_asked() == verdict::wait);
+}
+
+TEST_CASE("a decision has to be accepted in both lists before its leader takes it") {
+  quorum_rule rule{3, 2};
+  rule.places = 5;
+  rule.target = 0b11010; // places 1, 3 and 4
+  rule.target_needed = 2;
+  // The leader is in force only.
+  auto core = write_core::of_decision(rule, 0);
+  CHECK(core.on_stored(2) == verdict::wait);
+  CHECK(core.on_stored(3) == verdict::wait);
+  CHECK(core.on_stored(1) == verdict::commit);
+  CHECK(core.on_stored(0) == verdict::done);
+  CHECK_FALSE(core.finished());
+  // In both of them.
+  auto both = write_core::of_decision(rule, 1);
+  CHECK(both.on_stored(0) == verdict::wait);
+  CHECK(both.on_stored(4) == verdict::commit);
+  CHECK(both.on_stored(1) == verdict::done);
+  // Hints make no decision in the list to come either.
+  auto hints = write_core::of_decision(rule, 1);
+  CHECK(hints.on_stored(0) == verdict::wait);
+  CHECK(hints.on_replica_down(3, true) == verdict::wait);
+  CHECK(hints.on_replica_down(4, true) == verdict::failed);
+  CHECK(hints.held());
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "actors/log.hpp"
+#include "test/sim/changes.hpp"
 #include "test/sim/faults.hpp"
 
 namespace {
@@ -18,6 +19,8 @@ struct arguments {
   kai::test::simulation_options simulation;
   /// Set: faults, too.
   std::optional<kai::test::fault_mode> faults;
+  /// Set: members come and go; with faults meanwhile, or not.
+  std::optional<bool> changes;
 };
 
 template <class T>
@@ -54,6 +57,10 @@ bool parse(std::string_view text, arguments& x) {
     x.faults = value == "one" ? kai::test::fault_mode::one : kai::test::fault_mode::many;
     return true;
   }
+  if (name == "--changes" && (value == "plain" || value == "faults")) {
+    x.changes = value == "faults";
+    return true;
+  }
   if (text == "--flush-under-load")
     return x.simulation.flush_under_load = true;
   if (text == "--verbose")
@@ -70,6 +77,8 @@ std::string replay(const arguments& x, uint64_t seed) {
     text += " --clients=" + std::to_string(x.simulation.clients);
   if (x.faults)
     text += std::string{" --faults="} + (*x.faults == kai::test::fault_mode::one ? "one" : "many");
+  if (x.changes)
+    text += std::string{" --changes="} + (*x.changes ? "faults" : "plain");
   if (x.simulation.engine == kai::engine_kind::leveldb)
     text += " --engine=leveldb";
   if (x.simulation.flush_under_load)
@@ -93,6 +102,7 @@ int main(int argc, char** argv) {
       std::fprintf(stderr,
                    "kai-sim: %s: not understood\nusage: kai-sim [--seed=N | --seeds=FROM..TO] "
                    "[--ops=N] [--clients=N] [--engine=memory|leveldb] [--faults=one|many] "
+                   "[--changes=plain|faults] "
                    "[--flush-under-load] [--verbose]\n",
                    argv[i]);
       return 2;
@@ -106,8 +116,9 @@ int main(int argc, char** argv) {
   kai::test::simulation_result last;
   for (auto seed = x.from; seed <= x.to; ++seed) {
     x.simulation.seed = seed;
-    last = x.faults ? kai::test::simulate_faults({seed, *x.faults, x.simulation.operations})
-                    : kai::test::simulate(x.simulation);
+    last = x.changes  ? kai::test::simulate_changes({seed, *x.changes, x.simulation.operations})
+           : x.faults ? kai::test::simulate_faults({seed, *x.faults, x.simulation.operations})
+                      : kai::test::simulate(x.simulation);
     operations += last.operations;
     steps += last.steps;
     gave_way += last.gave_way;

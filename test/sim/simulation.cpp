@@ -166,11 +166,14 @@ simulation_result simulate(const simulation_options& options) {
   auto operations = options.operations ? options.operations : 100 + random() % 100;
   simulation_result result;
   auto& view = *cluster->node(0).loop->view;
-  auto read_quorums_meet = 2 * view.read_quorum > view.replicas;
-  result.setting = std::to_string(cluster->size()) + " nodes, N=" + std::to_string(view.replicas) +
-                   " R=" + std::to_string(view.read_quorum) +
-                   " W=" + std::to_string(view.write_quorum) + ", " + std::to_string(what.clients) +
-                   " clients, " + std::to_string(what.keys) + " keys";
+  auto in_all = view.replicas(0).size();
+  auto read_quorum = view.topo.settings.read_quorum_of(in_all);
+  auto read_quorums_meet = 2 * read_quorum > in_all;
+  result.setting = std::to_string(cluster->size()) + " nodes, N=" + std::to_string(in_all) +
+                   " R=" + std::to_string(read_quorum) +
+                   " W=" + std::to_string(view.topo.settings.write_quorum_of(in_all)) + ", " +
+                   std::to_string(what.clients) + " clients, " + std::to_string(what.keys) +
+                   " keys";
   {
     workload load{*cluster, what};
     result.problem = drive(*cluster, load, std::max<size_t>(1, operations / what.clients));

@@ -54,8 +54,13 @@ void workload::begin(size_t operations) {
   }
 }
 
-bool workload::finish() {
-  return cluster_.run_until([this] { return idle(); }, std::chrono::seconds{60});
+bool workload::finish(const std::function<void()>& meanwhile) {
+  auto done = [&] {
+    if (meanwhile)
+      meanwhile();
+    return idle();
+  };
+  return cluster_.run_until(done, std::chrono::seconds{60});
 }
 
 bool workload::run(size_t operations) {
@@ -89,7 +94,7 @@ size_t workload::random_node() {
   std::vector<size_t> choice;
   for (auto avoid : {true, false})
     for (size_t i = 0; i < cluster_.size() && (avoid || choice.empty()); ++i)
-      if (cluster_.is_up(i) && !(avoid && avoided_[i]))
+      if (cluster_.serves(i) && !(avoid && avoided_[i]))
         choice.push_back(i);
   return choice[random(choice.size())];
 }
@@ -179,9 +184,9 @@ void workload::act(size_t index, actor_type::pointer self) {
   auto& who = clients_[index];
   if (who.left == 0)
     return;
-  if (who.open.empty() && (random(4) == 0 || !cluster_.is_up(who.node) || avoided_[who.node]))
+  if (who.open.empty() && (random(4) == 0 || !cluster_.serves(who.node) || avoided_[who.node]))
     who.node = random_node();
-  if (!cluster_.is_up(who.node))
+  if (!cluster_.serves(who.node))
     return;
   request_list list;
   auto most = 1 + random(options_.pipeline);
@@ -280,7 +285,7 @@ void workload::start_flush(actor_type::pointer self) {
 
 bool workload::read_everywhere() {
   for (size_t node = 0; node < cluster_.size(); ++node) {
-    if (!cluster_.is_up(node))
+    if (!cluster_.serves(node))
       continue;
     request_list list;
     for (auto& key : keys_)

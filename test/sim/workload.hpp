@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -41,7 +42,8 @@ public:
   bool run(size_t operations);
   /// The same in two parts: what happens to the cluster in between happens under load.
   void begin(size_t operations);
-  bool finish();
+  /// `meanwhile` is called after each step.
+  bool finish(const std::function<void()>& meanwhile = {});
   /// The node has crashed: what it had to answer has an unknown end, and its clients go elsewhere.
   void lose_node(size_t node);
   /// Nobody sends anything to the node, or does again.

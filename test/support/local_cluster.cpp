@@ -31,7 +31,11 @@ local_cluster::local_cluster(size_t nodes, cluster_settings settings) : settings
     if (!start(i))
       throw std::runtime_error("a node of the test's cluster did not start");
   }
-  // Until all have found their replicas equal.
+  // Until all have what they were to get, and have found their replicas equal.
+  for (int i = 0; i < 100 && !at_rest(core(0).loop->view->topo); ++i)
+    advance(std::chrono::milliseconds{100});
+  if (!at_rest(core(0).loop->view->topo))
+    throw std::runtime_error("the test's cluster does not come to rest");
   advance(std::chrono::milliseconds{2500});
 }
 

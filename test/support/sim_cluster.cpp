@@ -7,6 +7,7 @@
 
 #include "actors/vnode.hpp"
 #include "protocol/topology_messages.hpp"
+#include "test/support/arrived.hpp"
 #include "test/support/virtual_time.hpp"
 
 namespace kai::test {
@@ -73,7 +74,7 @@ sim_cluster::sim_cluster(sim_options options)
 std::unique_ptr<sim_cluster> sim_cluster::founded(sim_options options) {
   std::unique_ptr<sim_cluster> result{new sim_cluster(std::move(options))};
   result->write_topology();
-  for (size_t i = 0; i < result->size(); ++i)
+  for (size_t i = 0; i < result->founders(); ++i)
     result->start(i, {});
   if (!result->run_until([&] { return result->caught_up(); }, std::chrono::seconds{30}))
     CAF_RAISE_ERROR("the simulated nodes do not find their replicas equal");
@@ -90,9 +91,11 @@ std::unique_ptr<sim_cluster> sim_cluster::joined(sim_options options) {
       CAF_RAISE_ERROR("a simulated node does not become a member");
   }
   auto all = [&] {
-    for (size_t i = 0; i < result->size(); ++i)
-      if (result->node(i).loop->view->topo.members.size() != result->size())
+    for (size_t i = 0; i < result->size(); ++i) {
+      auto& topo = result->node(i).loop->view->topo;
+      if (topo.members.size() != result->size() || !at_rest(topo))
         return false;
+    }
     return result->caught_up();
   };
   if (!result->run_until(all, std::chrono::seconds{30}))
@@ -123,7 +126,8 @@ void sim_cluster::write_topology() {
   settings.write_quorum = options_.node.write_quorum_or_majority();
   settings.partitions = options_.node.cluster.partitions;
   topology topo;
-  for (auto& x : nodes_) {
+  for (size_t i = 0; i < founders(); ++i) {
+    auto& x = nodes_[i];
     member m;
     m.name = x.name;
     m.memcache_address = x.memcache_address;
@@ -132,12 +136,13 @@ void sim_cluster::write_topology() {
     if (topo.epoch == 0)
       topo = found(random_(), settings, m);
     else if (auto grown = with_member(topo, m))
-      topo = std::move(*grown);
+      topo = arrived(*grown);
     else
       CAF_RAISE_ERROR("the simulated cluster's settings are not valid");
   }
   auto bytes = encode_blob(topo).str();
-  for (auto& x : nodes_) {
+  for (size_t i = 0; i < founders(); ++i) {
+    auto& x = nodes_[i];
     (*x.files)["topology"] = bytes;
     if (options_.node.storage.engine != engine_kind::leveldb)
       continue;
@@ -168,6 +173,7 @@ void sim_cluster::start(size_t i, std::vector<std::string> seeds) {
   environment.files = x.files;
   environment.threads = false;
   environment.vnodes = options_.vnodes;
+  x.ready = false;
   x.core = std::make_unique<node_core>(*system_, std::move(options), std::move(environment));
   network_->listen(i, x.cluster_address, x.core->gateway);
   if (x.core->open(x.name, x.memcache_address, x.cluster_address))
@@ -239,6 +245,18 @@ void sim_cluster::run_idle() {
     scheduler_->run_once();
 }
 
+bool sim_cluster::serves(size_t i) {
+  if (!is_up(i) || !node(i).loop->view || node(i).context->left)
+    return false;
+  if (nodes_[i].ready || options_.founders == 0)
+    return true;
+  auto& view = *node(i).loop->view;
+  for (size_t j = 0; j < view.topo.members.size(); ++j)
+    if (is_up(index_of(view.topo.members[j].name)) && !view.alive[j])
+      return false;
+  return nodes_[i].ready = true;
+}
+
 bool sim_cluster::connected() {
   for (size_t i = 0; i < nodes_.size(); ++i) {
     if (!is_up(i))
@@ -265,8 +283,9 @@ bool sim_cluster::caught_up() {
     for (uint32_t p = 0; p < view.topo.settings.partitions; ++p) {
       auto partition = static_cast<partition_id>(p);
       auto& vnodes = x.core->vnodes;
-      if (view.owns(view.self, partition) &&
-          !state_of<vnode_state>(vnodes[p % vnodes.size()]).caught_up(partition))
+      auto& state = state_of<vnode_state>(vnodes[p % vnodes.size()]);
+      // Before its first message it knows nothing.
+      if (!state.context || (view.owns(view.self, partition) && !state.caught_up(partition)))
         return false;
     }
   }
@@ -285,6 +304,15 @@ void sim_cluster::crash(size_t i, bool torn) {
     x.disk->crash_torn(random_());
   else
     x.disk->crash();
+  x.core->kill();
+  run_idle();
+  x.core.reset();
+}
+
+void sim_cluster::retire(size_t i) {
+  auto& x = nodes_[i];
+  network_->listen(i, {}, {});
+  network_->disconnect(i);
   x.core->kill();
   run_idle();
   x.core.reset();

@@ -20,6 +20,8 @@ namespace kai::test {
 struct sim_options {
   uint64_t seed = 1;
   size_t nodes = 5;
+  /// How many of them are members from the start; 0: all. The others are not started.
+  size_t founders = 0;
   /// What every node is started with; name, addresses and seeds are filled in.
   node_options node = small_node();
   sim_delays delays;
@@ -55,6 +57,9 @@ public:
   sim_network& network() { return *network_; }
   size_t size() const { return nodes_.size(); }
   bool is_up(size_t i) const { return nodes_[i].core != nullptr; }
+  /// It is up and a member, as far as it knows, and has seen those that are up as well: before that
+  /// no node prints its ready line.
+  bool serves(size_t i);
   /// Must be up.
   node_core& node(size_t i) { return *nodes_[i].core; }
   memory_env& disk(size_t i) { return *nodes_[i].disk; }
@@ -89,6 +94,9 @@ public:
   /// The node comes back: with its disk over LevelDB, else empty, and joins through the others.
   void restart(size_t i);
 
+  /// The node is no member any more, and its process has ended.
+  void retire(size_t i);
+
   /// Hash of everything that happened: equal for equal runs.
   uint64_t trace() const;
   uint64_t steps() const { return steps_; }
@@ -105,6 +113,8 @@ private:
     std::unique_ptr<memory_env> disk;
     std::shared_ptr<std::map<std::string, std::string>> files;
     std::unique_ptr<node_core> core;
+    /// It has seen the others since it started.
+    bool ready = false;
   };
   struct config : caf::actor_system_config {
     config();
@@ -113,6 +123,7 @@ private:
   explicit sim_cluster(sim_options options);
 
   void start(size_t i, std::vector<std::string> seeds);
+  size_t founders() const { return options_.founders ? options_.founders : nodes_.size(); }
   void write_topology();
   timestamp wall_clock(size_t i) const;
   caf::resumable* next_job();

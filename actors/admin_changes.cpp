@@ -1,0 +1,155 @@
+#include "actors/admin_changes.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace kai {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+bool names(const replica_list& list, member_index m) {
+  return std::find(list.begin(), list.end(), m) != list.end();
+}
+
+/// Where a partition is in the end.
+const replica_list& last_list(const topology& x, size_t partition) {
+  auto target = x.target_of(static_cast<partition_id>(partition));
+  return target ? *target : x.replicas[partition];
+}
+
+/// A member without a zone is one of its own.
+std::string zone_of(const member& x) { return x.zone.empty() ? "member " + x.name : x.zone; }
+
+struct share {
+  uint64_t replicas = 0;
+  uint64_t leads = 0;
+};
+
+std::map<std::string, share> shares(const topology& x) {
+  std::map<std::string, share> result;
+  for (size_t p = 0; p < x.replicas.size(); ++p) {
+    auto& list = last_list(x, p);
+    for (auto m : list)
+      ++result[x.members[m].name].replicas;
+    ++result[x.members[list.front()].name].leads;
+  }
+  return result;
+}
+
+member unknown_node(const std::string& address) {
+  member x;
+  x.name = x.cluster_address = address;
+  x.id = UINT64_MAX;
+  return x;
+}
+
+} // namespace
+
+caf::expected<topology> changed_by(const topology& now, const std::vector<std::string>& change,
+                                   const std::vector<bool>& alive) {
+  if (change[0] == "leave")
+    return with_leaving(now, change[1], false);
+  if (change[0] == "remove")
+    return with_removed(now, change[1], alive, false);
+  auto next = with_member(now, unknown_node(change[1]));
+  if (!next)
+    return next;
+  // What it is given once all have a connection to it.
+  std::vector<fill_report> reports(next->members.size());
+  for (auto& report : reports) {
+    report.alive = true;
+    report.epoch = next->epoch;
+    for (size_t m = 0; m < reports.size(); ++m)
+      report.sees.push_back(static_cast<member_index>(m));
+  }
+  auto planned = with_filled(*next, reports);
+  return planned ? std::move(*planned) : std::move(*next);
+}
+
+std::string zone_warning(const topology& x) {
+  std::set<std::string> zones;
+  for (auto& m : x.members)
+    if (stays(m.state))
+      zones.insert(zone_of(m));
+  size_t crowded = 0;
+  for (size_t p = 0; p < x.replicas.size(); ++p) {
+    std::set<std::string> here;
+    auto& list = last_list(x, p);
+    for (auto m : list)
+      here.insert(zone_of(x.members[m]));
+    crowded += here.size() < list.size();
+  }
+  if (crowded == 0)
+    return {};
+  return "the replicas of " + std::to_string(crowded) + " partitions share a zone: there are " +
+         std::to_string(zones.size()) + " zones for " + std::to_string(x.settings.replicas) +
+         " replicas";
+}
+
+json plan_document(const topology& now, const topology& next, const holdings& held) {
+  uint64_t moved = 0;
+  for (auto& x : next.moves) {
+    auto& before = next.replicas[x.partition];
+    moved += static_cast<uint64_t>(
+        std::count_if(x.target.begin(), x.target.end(), [&](auto m) { return !names(before, m); }));
+  }
+  auto share_of = [&](uint64_t all) { return held.replicas ? all * moved / held.replicas : 0; };
+  auto before = shares(now);
+  auto after = shares(next);
+  json members = json::array();
+  size_t staying = 0;
+  std::map<std::string, uint64_t> zones;
+  for (auto& m : next.members) {
+    members.push_back({{"name", m.name},
+                       {"zone", m.zone},
+                       {"partitions", before[m.name].replicas},
+                       {"partitions_then", after[m.name].replicas},
+                       {"leads_then", after[m.name].leads}});
+    staying += stays(m.state);
+    if (stays(m.state))
+      zones[zone_of(m)] += after[m.name].replicas;
+  }
+  json warnings = json::array();
+  if (staying < next.settings.replicas)
+    warnings.push_back("there would be " + std::to_string(staying) + " members for " +
+                       std::to_string(next.settings.replicas) + " replicas");
+  if (auto text = zone_warning(next); !text.empty())
+    warnings.push_back(text);
+  if (auto text = change_under_way(now); !text.empty())
+    warnings.push_back("a change is under way already: " + text);
+  json zone_list = json::array();
+  for (auto& [name, replicas] : zones)
+    zone_list.push_back({{"zone", name}, {"partitions_then", replicas}});
+  return {{"partitions", moved},           {"keys", share_of(held.keys)},
+          {"bytes", share_of(held.bytes)}, {"warnings", std::move(warnings)},
+          {"members", std::move(members)}, {"zones", std::move(zone_list)}};
+}
+
+json moves_document(const topology& now, const std::vector<fill_report>& reports) {
+  json result = json::array();
+  for (auto& x : now.moves) {
+    auto& before = now.replicas[x.partition];
+    std::vector<member_index> leaving;
+    std::copy_if(before.begin(), before.end(), std::back_inserter(leaving),
+                 [&](auto m) { return !names(x.target, m); });
+    size_t i = 0;
+    for (auto m : x.target) {
+      if (names(before, m))
+        continue;
+      auto& filled = reports[m].filled;
+      std::pair wanted{x.partition, now.changed_at[x.partition]};
+      auto done = std::find(filled.begin(), filled.end(), wanted) != filled.end();
+      result.push_back({{"partition", x.partition},
+                        {"from", i < leaving.size() ? json(now.members[leaving[i]].name) : json()},
+                        {"to", now.members[m].name},
+                        {"done", done ? 1.0 : 0.0}});
+      ++i;
+    }
+  }
+  return result;
+}
+
+} // namespace kai

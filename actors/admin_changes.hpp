@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "protocol/topology_changes.hpp"
+
+/// What kai-admin is told of changes of members: pure functions to documents (the outer interface).
+namespace kai {
+
+/// The change that words like "leave NAME" mean, applied to `now`. `alive`: per member.
+/// errc::refused with the reason.
+caf::expected<topology> changed_by(const topology& now, const std::vector<std::string>& change,
+                                   const std::vector<bool>& alive);
+
+/// What a cluster holds, as far as its members say.
+struct holdings {
+  uint64_t replicas = 0;
+  uint64_t keys = 0;
+  uint64_t bytes = 0;
+};
+
+/// What a change from `now` to `next` moves, who holds how much then, and what is wrong with it.
+nlohmann::ordered_json plan_document(const topology& now, const topology& next,
+                                     const holdings& held);
+
+/// One entry per member that a partition is on its way to: {"partition", "from", "to", "done"};
+/// `from` is null where the partition only gets one more replica. `reports`: per member.
+nlohmann::ordered_json moves_document(const topology& now, const std::vector<fill_report>& reports);
+
+/// Partitions whose replicas lie in fewer zones than there could be, as one line; empty: none.
+std::string zone_warning(const topology& x);
+
+} // namespace kai
