@@ -272,17 +272,24 @@ void batch_work::resume(operation& op, const held_decision& x) {
   fail(op, {errc::not_owner, false, "the partition's replicas are others"});
 }
 
-/// Two leaders decided at the same time, and the other one's decision reached the replicas first:
-/// decided once more, on top of that. Nobody has the first decision.
+/// Two leaders decided at the same time, and the other one's decision reached replicas first:
+/// decided once more, on top of that. Where somebody has accepted the first decision it goes along
+/// as one that was tried, lest it come to light later and win over what it did not know.
 void batch_work::decide_anew(operation& op) {
   auto held = op.stores->held();
-  auto anew = op.stores->only_refused() && op.round < limits::conditional_rounds_max && !late(op);
+  auto why = op.stores->failure();
+  auto known = op.stores->only_refused() ||
+               (op.held && op.stores->finished() && why.reason == errc::contended);
+  auto anew = known && op.round < limits::conditional_rounds_max && !late(op);
   if (!anew)
-    fail(op, op.stores->failure());
+    fail(op, std::move(why));
   if (held && !op.resuming)
     release(op);
   if (!anew)
     return;
+  if (!op.stores->only_refused())
+    op.tried_before =
+        std::make_shared<const attempt>(attempt{latest(op.decided)->written, op.result});
   op.decided = {};
   op.held = false;
   ++st_.loop->count.contended;

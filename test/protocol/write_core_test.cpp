@@ -190,12 +190,12 @@ TEST_CASE("replicas that refuse a write are alive, and do not let hints count") 
 }
 
 TEST_CASE("no hint counts in the place of a replica that may be alive for others") {
-  write_core core{3, 2};
+  write_core core{{3, 2}};
   CHECK(core.on_stored(0) == verdict::wait);
   CHECK(core.on_replica_down(1, true, true, false) == verdict::wait);
   CHECK(core.on_hint(1) == verdict::wait);
   CHECK(core.on_replica_down(2, true) == verdict::failed);
-  write_core both{3, 2};
+  write_core both{{3, 2}};
   both.on_stored(0);
   both.on_replica_down(1, true);
   CHECK(both.on_replica_down(2, true) == verdict::wait);

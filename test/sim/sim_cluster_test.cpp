@@ -68,8 +68,12 @@ TEST_CASE("nodes that join one after another serve all keys") {
     sim_options options;
     options.seed = seed;
     auto cluster = sim_cluster::joined(options);
-    for (size_t i = 0; i < cluster->size(); ++i)
-      CHECK(cluster->node(i).loop->view->topo.epoch == cluster->size());
+    for (size_t i = 0; i < cluster->size(); ++i) {
+      auto& topo = cluster->node(i).loop->view->topo;
+      CHECK(topo.members.size() == cluster->size());
+      CHECK(topo.epoch == cluster->node(0).loop->view->topo.epoch);
+      CHECK(at_rest(topo));
+    }
     check_service(*cluster);
   }
 }
