@@ -22,6 +22,9 @@ constexpr auto usage = R"(Usage: kai-admin [--node=HOST:PORT] COMMAND [--json] [
   leave NAME      hands the data of a live member over, then lets it go
   remove NAME     takes a dead member out and rebuilds its replicas on others
   abort           takes back the changes of members that are under way
+  backup DIR      copies all records of the cluster into a new directory here
+  restore DIR     stores the records of a backup, in a cluster of any size; newer
+                  ones that the cluster has stay
 
   --force             with leave and remove: even where keys are left with fewer
                       than W live replicas. `remove --force` gives up what only
@@ -31,7 +34,8 @@ constexpr auto usage = R"(Usage: kai-admin [--node=HOST:PORT] COMMAND [--json] [
 
   --node=HOST:PORT    the cluster address of any member (default: 127.0.0.1:11011)
   --json              prints the JSON document instead of tables
-  --timeout=DURATION  how long to try: ms, s, min or h (default: 30s)
+  --timeout=DURATION  how long to try, with backup and restore for one answer: ms, s,
+                      min or h (default: 30s)
   --help, --version   this text, the version
 
 Ends with 0 (done), 1 (it failed) or 2 (used wrongly).
@@ -46,7 +50,8 @@ const std::vector<command>& commands() {
   static const std::vector<command> list{{"status", {}},       {"ring", {}},
                                          {"locate", {"KEY"}},  {"wait-settled", {}},
                                          {"leave", {"NAME"}},  {"plan", {"CHANGE", "NAME"}},
-                                         {"remove", {"NAME"}}, {"abort", {}}};
+                                         {"remove", {"NAME"}}, {"abort", {}},
+                                         {"backup", {"DIR"}},  {"restore", {"DIR"}}};
   return list;
 }
 

@@ -175,6 +175,10 @@ std::string render(const std::string& command, const json& document) {
     if (command == "status" || command == "wait-settled" || command == "leave" ||
         command == "remove" || command == "abort")
       return render_status(document);
+    if (command == "backup" || command == "restore")
+      return fmt::format("{}: {} partitions, {} keys, {}\n",
+                         command == "backup" ? "copied" : "restored", cell(document, "partitions"),
+                         cell(document, "keys"), cell(document, "bytes"));
     if (command == "plan")
       return render_plan(document);
     if (command == "ring")

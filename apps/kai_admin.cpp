@@ -8,12 +8,14 @@
 
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "actors/log.hpp"
 #include "apps/admin_client.hpp"
 #include "apps/admin_command.hpp"
 #include "apps/admin_render.hpp"
+#include "apps/backup.hpp"
 #include "apps/process.hpp"
 #include "protocol/errc.hpp"
 
@@ -129,7 +131,28 @@ int change_members(const admin_request& asked, clock_type::time_point deadline) 
   return complain("decided, and goes on by itself, but is not done yet: " + last);
 }
 
+/// Goes on as long as it gets on.
+int copy_cluster(const admin_request& asked) {
+  cluster_client cluster{asked.node, asked.timeout};
+  progress_line progress;
+  auto show_progress = [&](size_t done, size_t all, const backup_summary& x) {
+    progress.show(fmt::format("{} of {} partitions, {} keys", done, all, x.keys));
+  };
+  auto copy = asked.command == "backup" ? back_up : restore;
+  auto sum = copy(cluster, asked.arguments[0], show_progress);
+  progress.show("");
+  if (!sum)
+    return complain(message_of(sum.error()));
+  show(asked, {{"directory", asked.arguments[0]},
+               {"partitions", sum->partitions},
+               {"keys", sum->keys},
+               {"bytes", sum->bytes}});
+  return 0;
+}
+
 int run(const admin_request& asked) {
+  if (asked.command == "backup" || asked.command == "restore")
+    return copy_cluster(asked);
   auto deadline = clock_type::now() + asked.timeout;
   if (asked.command == "wait-settled")
     return wait_settled(asked, deadline);
@@ -148,6 +171,8 @@ int main(int argc, char** argv) {
     std::cout << asked->text << std::flush;
     return 0;
   }
+  if (asked->command == "backup" || asked->command == "restore")
+    return run(*asked);
   // CAF connects with a blocking system call, which a silent address may hold for minutes.
   auto outcome = std::async(std::launch::async, [&] { return run(*asked); });
   if (outcome.wait_for(asked->timeout + std::chrono::milliseconds{500}) ==

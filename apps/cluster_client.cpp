@@ -1,0 +1,180 @@
+#include "apps/cluster_client.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+
+#include <caf/actor_system.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/scoped_actor.hpp>
+#include <nlohmann/json.hpp>
+
+#include "actors/interfaces.hpp"
+#include "apps/admin_client.hpp"
+#include "apps/system_config.hpp"
+#include "protocol/limits.hpp"
+#include "protocol/topology_messages.hpp"
+
+namespace kai {
+
+namespace {
+
+using clock_type = std::chrono::steady_clock;
+
+timestamp wall_clock() {
+  auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<timestamp>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
+} // namespace
+
+class cluster_client::impl {
+public:
+  impl(host_port node, caf::timespan patience)
+      : node_(node), patience_(patience), admin_(std::move(node)) {}
+
+  caf::error refresh() {
+    auto status = admin_.ask("status", {}, patience_);
+    if (!status)
+      return status.error();
+    auto first = connect(node_);
+    if (!first)
+      return failure(errc::peer_down, "cannot reach " + to_host_port(node_.host, node_.port));
+    if (auto err = read_topology(*first))
+      return err;
+    read_states(*status);
+    gateways_.assign(current.members.size(), nullptr);
+    for (size_t i = 0; i < current.members.size(); ++i) {
+      auto at = parse_host_port(current.members[i].cluster_address);
+      if (up_[i] && at)
+        if (auto found = connect(*at))
+          gateways_[i] = *found;
+    }
+    return caf::none;
+  }
+
+  bool reaches(member_index x) const { return gateways_[x] != nullptr; }
+  bool is_up(member_index x) const { return up_[x]; }
+
+  std::vector<answer> ask(calls_to calls) {
+    std::vector<answer> result(calls.size());
+    for (auto& x : result)
+      x.what = failed_answer{errc::timed_out, false, "no answer in time"};
+    std::map<member_index, call_batch> batches;
+    std::vector<bool> open(calls.size());
+    size_t missing = 0;
+    for (size_t i = 0; i < calls.size(); ++i) {
+      auto& [to, x] = calls[i];
+      if (!gateways_[to]) {
+        result[i].what = failed_answer{errc::peer_down, true, "it can not be reached"};
+        continue;
+      }
+      x.id = next_id_ + i;
+      if (x.partition < current.changed_at.size())
+        x.changed_at = current.changed_at[x.partition];
+      batches[to].calls.push_back(std::move(x));
+      open[i] = true;
+      ++missing;
+    }
+    for (auto& [to, batch] : batches) {
+      clock_ = std::max(clock_, wall_clock());
+      batch.header = {clock_, current.epoch};
+      self_->send(caf::actor_cast<gateway_actor>(gateways_[to]), std::move(batch));
+    }
+    collect(result, open, missing);
+    next_id_ += calls.size();
+    return result;
+  }
+
+  topology current;
+
+private:
+  caf::expected<caf::strong_actor_ptr> connect(const host_port& at) {
+    auto found = system_.middleman().remote_actor<gateway_actor>(at.host, at.port);
+    if (!found)
+      return found.error();
+    return caf::actor_cast<caf::strong_actor_ptr>(*found);
+  }
+
+  caf::error read_topology(const caf::strong_actor_ptr& gateway) {
+    topology_request get;
+    current = {};
+    up_.assign(1, true);
+    gateways_.assign(1, gateway);
+    call x;
+    x.what = service_call{"topology", encode_text(get)};
+    auto answers = ask({{0, std::move(x)}});
+    auto text = std::get_if<text_answer>(&answers[0].what);
+    if (!text)
+      return failure(errc::refused, "the node does not tell its topology");
+    auto reply = decode_topology_reply(text->text);
+    if (!reply)
+      return reply.error();
+    if (reply->newer.size() == 0)
+      return failure(errc::not_a_member, "the node is no member of a cluster yet");
+    auto decoded = decode_topology_blob(reply->newer);
+    if (!decoded)
+      return decoded.error();
+    current = std::move(*decoded);
+    return caf::none;
+  }
+
+  void read_states(const std::string& status) {
+    up_.assign(current.members.size(), false);
+    auto document = nlohmann::json::parse(status, nullptr, false);
+    if (!document.is_object() || !document["members"].is_array())
+      return;
+    for (auto& x : document["members"])
+      if (auto found = current.find(x.value("name", "")); found)
+        up_[static_cast<size_t>(found - current.members.data())] =
+            x.value("state", "") != "down" && x.value("state", "") != "recovering";
+  }
+
+  void collect(std::vector<answer>& result, std::vector<bool>& open, size_t missing) {
+    auto deadline = clock_type::now() + patience_;
+    while (missing > 0) {
+      auto left =
+          std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - clock_type::now());
+      if (left.count() <= 0)
+        return;
+      self_->receive(
+          [&](answer_batch& batch) {
+            clock_ = std::max(clock_, batch.header.clock);
+            for (auto& x : batch.answers) {
+              auto i = x.id - next_id_;
+              if (i >= open.size() || !open[i])
+                continue;
+              open[i] = false;
+              --missing;
+              result[i].what = std::move(x.what);
+            }
+          },
+          caf::after(caf::timespan{left}) >> [] {});
+    }
+  }
+
+  host_port node_;
+  caf::timespan patience_;
+  admin_client admin_;
+  system_config config_;
+  caf::actor_system system_{config_};
+  caf::scoped_actor self_{system_};
+  std::vector<caf::strong_actor_ptr> gateways_;
+  std::vector<bool> up_;
+  timestamp clock_ = 0;
+  /// Of late answers nobody waits for any more.
+  uint64_t next_id_ = 1;
+};
+
+cluster_client::cluster_client(host_port node, caf::timespan patience)
+    : impl_(std::make_unique<impl>(std::move(node), patience)) {}
+
+cluster_client::~cluster_client() = default;
+
+caf::error cluster_client::refresh() { return impl_->refresh(); }
+const topology& cluster_client::current() const { return impl_->current; }
+bool cluster_client::reaches(member_index x) const { return impl_->reaches(x); }
+bool cluster_client::is_up(member_index x) const { return impl_->is_up(x); }
+std::vector<answer> cluster_client::ask(calls_to calls) { return impl_->ask(std::move(calls)); }
+
+} // namespace kai

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""A cluster copied into files while clients write, and back into clusters of other sizes.
+KAI_TEST_KEYS says how many keys (100000 take a minute)."""
+
+import json
+import os
+import time
+
+from load import Load
+from memcache import Client, check_all, set_command, store_all
+from processes import Nodes, TestCase, main, run, wait_settled
+
+KEYS = int(os.environ.get("KAI_TEST_KEYS", "5000"))
+
+
+def names(count):
+    return [b"kept-%d" % i for i in range(count)]
+
+
+def value_of(key):
+    return key * 8
+
+
+class Backup(TestCase):
+    def admin(self, node, *arguments):
+        return run("kai-admin", f"--node=127.0.0.1:{node.cluster}", *arguments, "--json", timeout=300)
+
+    def cluster(self, name, count, *arguments):
+        directory = self.directory / name
+        directory.mkdir()
+        nodes = Nodes(directory, count, *arguments)
+        self.addCleanup(nodes.__exit__)
+        wait_settled(nodes.nodes[0])
+        return nodes
+
+    def copy(self, node, *arguments):
+        begin = time.monotonic()
+        done = self.admin(node, *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        result = json.loads(done.stdout)
+        print(f"  {arguments[0]}: {result['keys']} keys in {time.monotonic() - begin:.1f} s",
+              flush=True)
+        return result
+
+    def test_five_nodes_under_load_are_restored_into_three_and_one(self):
+        five = self.cluster("five", 5)
+        keys = names(KEYS)
+        store_all(five.ports(), keys, value_of)
+        with Client(five.ports()[0]) as client:
+            self.assertEqual(client.ask(b"delete kept-0\r\n"), b"DELETED\r\n")
+            self.assertEqual(client.ask(b"set short 7 1 2\r\nxx\r\n"), b"STORED\r\n")
+            self.assertEqual(client.ask(b"set flagged 9 0 2\r\nxy\r\n"), b"STORED\r\n")
+            kept = client.ask(b"gets flagged\r\n")
+        time.sleep(1.2)
+        to = self.directory / "copy"
+        with Load(five.ports()) as load:
+            copied = self.copy(five.nodes[0], "backup", str(to))
+        self.assertEqual(load.judgement(), [])
+        self.assertGreaterEqual(copied["keys"], KEYS)
+        self.assertEqual(json.loads((to / "backup.json").read_text())["keys"], copied["keys"])
+        three = self.cluster("three", 3, "--cluster.partitions=64")
+        one = self.cluster("one", 1, "--cluster.replicas=1", "--cluster.read-quorum=1",
+                           "--cluster.write-quorum=1")
+        # What a cluster has and is newer stays.
+        with Client(three.ports()[0]) as client:
+            self.assertEqual(client.ask(set_command(b"kept-1", b"newer")), b"STORED\r\n")
+        for nodes in (three, one):
+            restored = self.copy(nodes.nodes[0], "restore", str(to))
+            self.assertEqual(restored["keys"], copied["keys"])
+            check_all(nodes.ports(), keys[2:], value_of)
+            for port in nodes.ports():
+                with Client(port) as client:
+                    self.assertEqual(client.get(b"kept-0"), {})
+                    self.assertEqual(client.get(b"short"), {})
+                    answer = client.ask(b"gets flagged\r\n")
+                    self.assertEqual(answer, kept)
+        with Client(three.ports()[1]) as client:
+            self.assertEqual(client.get(b"kept-1"), {b"kept-1": b"newer"})
+        # Twice does no harm.
+        self.copy(three.nodes[1], "restore", str(to))
+        with Client(three.ports()[1]) as client:
+            self.assertEqual(client.get(b"kept-1"), {b"kept-1": b"newer"})
+
+    def test_what_can_not_be_copied_says_so_and_leaves_no_backup(self):
+        nodes = self.cluster("three", 3)
+        store_all(nodes.ports(), names(50), value_of)
+        to = self.directory / "copy"
+        self.assertRegex(self.admin(nodes.nodes[0], "restore", str(to)).stderr,
+                         "holds no whole backup")
+        full = self.directory / "full"
+        full.mkdir()
+        (full / "file").touch()
+        self.assertRegex(self.admin(nodes.nodes[0], "backup", str(full)).stderr, "not empty")
+        self.copy(nodes.nodes[0], "backup", str(to))
+        damaged = max(to.glob("partition-*"), key=lambda x: x.stat().st_size)
+        data = bytearray(damaged.read_bytes())
+        data[len(data) // 2] ^= 1
+        damaged.write_bytes(data)
+        failed = self.admin(nodes.nodes[0], "restore", str(to))
+        self.assertEqual(failed.returncode, 1)
+        self.assertRegex(failed.stderr, f"{damaged.name} is damaged")
+        nodes.kill(2, 3)
+        again = self.directory / "again"
+        failed = self.admin(nodes.nodes[0], "backup", str(again), "--timeout=1s")
+        self.assertEqual(failed.returncode, 1)
+        self.assertRegex(failed.stderr, "1 of 3 replicas answered, 2 needed")
+        self.assertFalse((again / "backup.json").exists())
+
+
+if __name__ == "__main__":
+    main()
