@@ -170,7 +170,8 @@ void batch_work::fail(operation& op, failed_answer why) {
   op.resuming = may_resume(op);
   if (op.outdated && !op.resuming)
     note_attempt(op);
-  if (op.resuming || (op.outdated && !st_.forwarded && time_to_begin_anew(op)))
+  auto anew = op.outdated || (why.unchanged && op.write && in_doubt(op));
+  if (op.resuming || (anew && !st_.forwarded && time_to_begin_anew(op)))
     return begin_anew_later(op);
   // Who forwarded it begins anew: it knows how long the client has waited.
   if (op.outdated && st_.forwarded) {
@@ -192,8 +193,17 @@ void batch_work::begin_anew_later(operation& op) {
   if (!op.resuming)
     end_turn(op);
   ++st_.outstanding;
-  self_->delayed_send(self_, caf::timespan{limits::begin_anew_pause}, tick_atom::value,
-                      index_of(op));
+  auto lists_changed = op.outdated || op.resuming;
+  auto pause = lists_changed ? limits::begin_anew_pause : limits::doubt_pause;
+  self_->delayed_send(self_, caf::timespan{pause}, tick_atom::value, index_of(op));
+}
+
+/// Only this node does not reach some replica, as far as it knew: in a moment it knows better.
+bool batch_work::in_doubt(const operation& op) const {
+  if (!st_.view)
+    return false;
+  auto nodes = places(op);
+  return std::any_of(nodes.begin(), nodes.end(), [&](auto x) { return st_.view->unsure[x]; });
 }
 
 /// What was decided may be somewhere. Where nobody has accepted it, it is nowhere.

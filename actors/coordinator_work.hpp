@@ -77,6 +77,7 @@ private:
 
   void fail(operation& op, failed_answer why);
   void begin_anew_later(operation& op);
+  bool in_doubt(const operation& op) const;
   void note_attempt(operation& op);
   /// A node knows of other lists than this operation, which may be why it fails.
   void note_refusal(operation& op, const answer& x) {

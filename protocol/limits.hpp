@@ -170,6 +170,10 @@ inline constexpr std::chrono::milliseconds attempts_until{200};
 /// partition.
 inline constexpr std::chrono::milliseconds begin_anew_pause{5};
 
+/// The same where the replicas that a write lacks may be alive for others: within so long somebody
+/// else mostly has said.
+inline constexpr std::chrono::milliseconds doubt_pause{25};
+
 /// A write that may run twice is decided by its leader so soon after it was sent, or not at all.
 /// When another leader is asked, the hybrid clock goes ahead by as much, so that the second dot
 /// lies above the first; but not further ahead of the wall clock than `clock_lead_max`. With

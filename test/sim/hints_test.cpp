@@ -45,6 +45,9 @@ struct world {
     mutation x;
     x.value = blob::copy_of(value);
     auto got = serve(node, x);
+    if (auto why = std::get_if<failed_answer>(&got.what))
+      UNSCOPED_INFO(to_string(why->reason)
+                    << ": " << why->message << (why->unchanged ? "; unchanged" : ""));
     return std::holds_alternative<outcome>(got.what) &&
            std::get<outcome>(got.what).kind == outcome_kind::stored;
   }
@@ -192,7 +195,9 @@ TEST_CASE("while any two nodes are up a set is stored, and its value is there in
       }
       auto live = up();
       last = std::to_string(i);
-      REQUIRE(w.set(live[random() % live.size()], last));
+      auto at = live[random() % live.size()];
+      INFO("set " << i << " at n" << at);
+      REQUIRE(w.set(at, last));
     }
     for (size_t i = 0; i < 5; ++i)
       if (!w.cluster->is_up(i))
