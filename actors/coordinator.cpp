@@ -170,7 +170,8 @@ void batch_work::fail(operation& op, failed_answer why) {
   op.resuming = may_resume(op);
   if (op.outdated && !op.resuming)
     note_attempt(op);
-  auto anew = op.outdated || (why.unchanged && op.write && in_doubt(op));
+  auto anew = op.outdated || (op.write && why.unchanged && why.reason == errc::quorum_failed &&
+                              !op.full && in_doubt(op));
   if (op.resuming || (anew && !st_.forwarded && time_to_begin_anew(op)))
     return begin_anew_later(op);
   // Who forwarded it begins anew: it knows how long the client has waited.
@@ -198,12 +199,13 @@ void batch_work::begin_anew_later(operation& op) {
   self_->delayed_send(self_, caf::timespan{pause}, tick_atom::value, index_of(op));
 }
 
-/// Only this node does not reach some replica, as far as it knew: in a moment it knows better.
+/// Somebody was lost just now, or only this node does not reach a replica, as far as it knows: in a
+/// moment it knows more.
 bool batch_work::in_doubt(const operation& op) const {
-  if (!st_.view)
-    return false;
-  auto nodes = places(op);
-  return std::any_of(nodes.begin(), nodes.end(), [&](auto x) { return st_.view->unsure[x]; });
+  auto& now = st_.loop->view;
+  auto nodes = now->replica_places(op.partition);
+  return op.lost_leader ||
+         std::any_of(nodes.begin(), nodes.end(), [&](auto x) { return now->unsure[x]; });
 }
 
 /// What was decided may be somewhere. Where nobody has accepted it, it is nowhere.

@@ -112,11 +112,11 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
 void batch_work::try_next_leader(operation& op, failed_answer why) {
   if (late(op))
     return fail(op, std::move(why));
+  auto silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
   if (!why.unchanged) {
     auto& context = st_.loop->context();
     // Who answered, as one whose disk is full, has decided and will not again: its dot, if it made
     // one, lies below the clock that its answer brought. Who is silent may decide yet.
-    auto silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
     auto above = silent ? op.until : context.now() + 1;
     auto clock_limit = std::chrono::microseconds{limits::clock_lead_max}.count();
     if (!repeatable(*op.write) ||
@@ -124,7 +124,8 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
       return fail(op, std::move(why));
     op.above = above;
   }
-  op.refused = op.refused || (why.reason != errc::peer_down && why.reason != errc::timed_out);
+  op.lost_leader = op.lost_leader || silent;
+  op.refused = op.refused || !silent;
   op.full = op.full || why.reason == errc::out_of_memory;
   ++op.round;
   start_write(op);
