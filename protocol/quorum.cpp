@@ -248,11 +248,15 @@ write_core::list_state write_core::look_at(size_t size, size_t needed, In in) co
   for (size_t i = 0; i < places_.size(); ++i)
     in_doubt += (in_doubt_ >> i & 1) != 0 && in(i);
   auto alive = open + number_in_list(place_state::refused) + in_doubt;
-  auto hints = alive < needed ? number_in_list(place_state::hinted) : 0;
-  auto hints_coming = alive < needed ? number_in_list(place_state::waiting_for_stand_in) : 0;
+  auto hinted = number_in_list(place_state::hinted);
+  auto hints_coming = number_in_list(place_state::waiting_for_stand_in);
   list_state result;
-  result.done = stored >= copies_min && stored + hints >= needed;
-  result.failed = open < copies_min || open + hints + hints_coming < needed;
+  result.done = stored >= copies_min && stored + (alive < needed ? hinted : 0) >= needed;
+  // Those that are waited for may turn out to be down, and hints count then.
+  auto alive_at_least = alive - number_in_list(place_state::waiting);
+  result.failed =
+      open < copies_min ||
+      (open < needed && (alive_at_least >= needed || open + hinted + hints_coming < needed));
   result.ready = stored + own >= std::max(copies_min, std::min(needed, alive));
   return result;
 }

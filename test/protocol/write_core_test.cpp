@@ -202,6 +202,15 @@ TEST_CASE("no hint counts in the place of a replica that may be alive for others
   CHECK(both.on_hint(2) == verdict::done);
 }
 
+TEST_CASE("a write does not fail for doubt while it may turn out that too few are alive") {
+  write_core core{{3, 2}};
+  CHECK(core.on_replica_down(0, true, true, false) == verdict::wait);
+  CHECK(core.on_replica_down(1, true) == verdict::wait);
+  CHECK(core.on_replica_down(2, false) == verdict::wait);
+  CHECK(core.on_hint(1) == verdict::wait);
+  CHECK(core.on_hint(0) == verdict::done);
+}
+
 TEST_CASE("the leader's own replica takes a decision last") {
   auto core = write_core::of_decision({3, 2}, 0);
   CHECK(core.held());
