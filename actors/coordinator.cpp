@@ -204,7 +204,7 @@ void batch_work::begin_anew_later(operation& op) {
 bool batch_work::in_doubt(const operation& op) const {
   auto& now = st_.loop->view;
   auto nodes = now->replica_places(op.partition);
-  return op.lost_leader ||
+  return op.doubtful ||
          std::any_of(nodes.begin(), nodes.end(), [&](auto x) { return now->unsure[x]; });
 }
 

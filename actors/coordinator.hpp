@@ -89,8 +89,8 @@ struct coordinator_state {
     per_place<member_index> tried;
     /// A replica that was asked to lead answered, if only with a refusal: then no stand-in leads.
     bool refused = false;
-    /// One of them was silent, or went away.
-    bool lost_leader = false;
+    /// One of them was silent, went away, or reached too few to begin.
+    bool doubtful = false;
     /// One of them refused because its memory is full: so the client is told when nobody can lead.
     bool full = false;
     /// A node that was asked knows the partition's lists to be others.

@@ -124,7 +124,8 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
       return fail(op, std::move(why));
     op.above = above;
   }
-  op.lost_leader = op.lost_leader || silent;
+  op.doubtful = op.doubtful || silent ||
+                (always_writable(*op.write) && why.reason == errc::quorum_failed && why.unchanged);
   op.refused = op.refused || !silent;
   op.full = op.full || why.reason == errc::out_of_memory;
   ++op.round;
