@@ -75,7 +75,7 @@ void batch_work::apply(operation& op, record base, bool conditional) {
 
 /// Not later than this coordinator, or the one that forwarded the write, waits for the decision.
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
-  auto own = from_now(limits::call_deadline);
+  auto own = from_now(limits::call_deadline + extra_for(what.value.size()));
   op.until = st_.forwarded && op.until != 0 ? std::min(own, op.until) : own;
   ask(op, 0, st_.view->self, stage::apply,
       apply_call{std::move(what), std::move(base), conditional, !is_replica(op), op.until,

@@ -166,6 +166,13 @@ inline constexpr std::chrono::milliseconds blind_lead_deadline{850};
 inline constexpr std::chrono::milliseconds blind_attempts_until{950};
 inline constexpr std::chrono::milliseconds attempts_until{200};
 
+/// What a large value may take longer, for a way to another node or into storage: a millisecond per
+/// so many bytes, up to `large_value_extra_max`. A leader that is forwarded one may take twice that
+/// longer, as far as the client's 2 s allow.
+inline constexpr size_t bytes_per_extra_ms = 128 * 1024;
+inline constexpr std::chrono::milliseconds large_value_extra_max{500};
+inline constexpr std::chrono::milliseconds lead_deadline_max{1850};
+
 /// The wait before an operation begins anew because nodes did not agree yet on who holds its
 /// partition.
 inline constexpr std::chrono::milliseconds begin_anew_pause{5};

@@ -284,12 +284,19 @@ caf::error load(caf::deserializer& source, T& x, Decode decode) {
 
 } // namespace
 
+std::chrono::milliseconds extra_for(size_t bytes) {
+  auto extra = std::chrono::milliseconds{bytes / limits::bytes_per_extra_ms};
+  return std::min(extra, limits::large_value_extra_max);
+}
+
 std::chrono::milliseconds lead_deadline_of(const mutation& x) {
-  return conditional(x) ? limits::lead_deadline : limits::blind_lead_deadline;
+  auto usual = conditional(x) ? limits::lead_deadline : limits::blind_lead_deadline;
+  return std::min(usual + 2 * extra_for(x.value.size()), limits::lead_deadline_max);
 }
 
 std::chrono::milliseconds decide_within(const mutation& x) {
-  return repeatable(x) ? limits::repeatable_decide_within : lead_deadline_of(x);
+  return repeatable(x) ? limits::repeatable_decide_within + extra_for(x.value.size())
+                       : lead_deadline_of(x);
 }
 
 std::chrono::milliseconds deadline_of(const call& x) {
@@ -297,7 +304,11 @@ std::chrono::milliseconds deadline_of(const call& x) {
     return lead_deadline_of(lead->what);
   if (auto service = std::get_if<service_call>(&x.what))
     return service->service == "ping" ? limits::ping_deadline : limits::lead_deadline;
-  return limits::call_deadline;
+  // What a record that is read has in bytes, nobody knows beforehand.
+  auto record_moves = std::holds_alternative<store_call>(x.what) ||
+                      std::holds_alternative<hint_call>(x.what) ||
+                      std::holds_alternative<apply_call>(x.what);
+  return limits::call_deadline + (record_moves ? extra_for(size_of(x)) : extra_for(0));
 }
 
 size_t size_of(const call& x) {

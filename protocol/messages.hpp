@@ -132,6 +132,9 @@ struct call {
 /// and newer writes may have followed.
 std::chrono::milliseconds deadline_of(const call& x);
 
+/// How much longer than usual a call may take that carries so many bytes.
+std::chrono::milliseconds extra_for(size_t bytes);
+
 /// The same for the lead_call of such a write.
 std::chrono::milliseconds lead_deadline_of(const mutation& x);
 

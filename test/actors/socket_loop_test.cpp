@@ -213,5 +213,8 @@ TEST_CASE("an actor on the loop that sends to itself for ever leaves the sockets
   client x{under_test.port};
   x.send("r");
   CHECK(x.receive(1) == "r");
-  caf::anon_send_exit(restless, caf::exit_reason::kill);
+  // What is in its mailbox keeps it alive: it has to end before the system does.
+  caf::scoped_actor self{s.system};
+  self->send_exit(restless, caf::exit_reason::kill);
+  self->wait_for(restless);
 }

@@ -292,3 +292,33 @@ TEST_CASE("what limits count grows with keys and values") {
   for (auto& x : every_answer().answers)
     CHECK(size_of(x) > 0);
 }
+
+TEST_CASE("calls with large values have longer, within the client's two seconds") {
+  using namespace std::chrono_literals;
+  auto usual = limits::call_deadline;
+  auto megabytes = [](size_t n) { return blob::copy_of(std::string(n << 20, 'x')); };
+  auto store = [&](size_t n) {
+    version v;
+    v.written = v.value_written = {1, 1};
+    v.value = megabytes(n);
+    store_call x;
+    overwrite(x.value, v);
+    return deadline_of(make_call(1, std::move(x)));
+  };
+  CHECK(store(0) == usual);
+  CHECK(store(16) == usual + 128ms);
+  CHECK(store(128) == usual + limits::large_value_extra_max);
+  CHECK(deadline_of(make_call(1, read_call{})) == usual);
+  auto lead = [&](mutation_kind kind, size_t n) {
+    mutation x;
+    x.kind = kind;
+    x.value = megabytes(n);
+    // Who leads has time to store what it decided in time.
+    CHECK(decide_within(x) + extra_for(x.value.size()) < lead_deadline_of(x));
+    return deadline_of(make_call(1, lead_call{x}));
+  };
+  CHECK(lead(mutation_kind::set, 0) == limits::blind_lead_deadline);
+  CHECK(lead(mutation_kind::set, 16) == limits::blind_lead_deadline + 256ms);
+  CHECK(lead(mutation_kind::set, 128) == limits::lead_deadline_max);
+  CHECK(limits::lead_deadline_max < limits::request_deadline);
+}

@@ -148,7 +148,8 @@ private:
     auto& x = nodes_[view->members[m].name];
     auto sources = answering(*view, view->replicas[0]);
     auto is_source = std::find(sources.begin(), sources.end(), view->members[m].name);
-    std::swap(*sources.begin(), is_source == sources.end() ? *sources.begin() : *is_source);
+    if (is_source != sources.end())
+      std::swap(sources.front(), *is_source);
     auto needed = sources_needed(*view, 0);
     if (sources.size() < needed)
       return;

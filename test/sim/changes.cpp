@@ -211,13 +211,13 @@ private:
                 : what == change_order::kind::remove ? whom + " is to be removed"
                                                      : std::string{"all is to be as before"};
     say(wish + ", " + name(*through) + " is told");
-    cluster_.system().spawn([x, wish, story = story_,
-                             to = cluster_.node(*through).topology](caf::event_based_actor* self) {
+    auto ask = [x, wish, story = story_](caf::event_based_actor* self, const topology_actor& to) {
       auto say = [=](const std::string& end) { *story += "  " + wish + ": " + end + "\n"; };
       self->request(to, limits::join_deadline, x)
           .then([=](uint64_t epoch) { say("epoch " + std::to_string(epoch)); },
                 [=](const caf::error& err) { say(message_of(err)); });
-    });
+    };
+    cluster_.system().spawn(ask, cluster_.node(*through).topology);
   }
 
   sim_cluster& cluster_;
