@@ -18,11 +18,11 @@ namespace kai {
 
 namespace {
 
-/// Records under way at once, and their bytes.
-constexpr size_t lot_keys = 64;
+/// Records under way at once, and their bytes: what clients ask meanwhile waits behind them.
+constexpr size_t lot_keys = 32;
 constexpr size_t lot_bytes = 1024 * 1024;
 /// Leaves of a partition's tree that are asked for at once.
-constexpr size_t lot_leaves = 16;
+constexpr size_t lot_leaves = 4;
 /// A partition whose replicas change meanwhile is begun anew.
 constexpr int attempts = 50;
 constexpr std::chrono::milliseconds attempt_interval{200};
