@@ -3,7 +3,7 @@
 client of small values beside them goes on.
 
 KAI_TEST_LARGE_MB says how large (default 16), KAI_TEST_LARGE_ROUNDS how often each is stored and
-read on every node (default 1), KAI_TEST_LARGE_ENGINE with which engine."""
+read on every node (default 1), KAI_TEST_LARGE_ENGINE with which engine (default memory)."""
 
 import hashlib
 import multiprocessing
@@ -15,7 +15,7 @@ from processes import Nodes, TestCase, main
 
 SIZE = int(os.environ.get("KAI_TEST_LARGE_MB", "16")) << 20
 ROUNDS = int(os.environ.get("KAI_TEST_LARGE_ROUNDS", "1"))
-ENGINE = os.environ.get("KAI_TEST_LARGE_ENGINE", "leveldb")
+ENGINE = os.environ.get("KAI_TEST_LARGE_ENGINE", "memory")
 SMALL = b"v" * 1024
 
 
