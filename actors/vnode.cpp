@@ -128,7 +128,7 @@ private:
     result.result.cas = cas_unique(current);
     result.value = current;
     if (what.hold)
-      st_.held[x.key] = std::move(current);
+      st_.held[x.key] = {std::move(current), around.now};
     else if (!what.stand_in)
       put(x, std::move(current), *found);
     return result;
@@ -145,7 +145,7 @@ private:
     if (st_.held.empty())
       return nullptr;
     auto i = st_.held.find(key);
-    return i == st_.held.end() ? nullptr : &i->second;
+    return i == st_.held.end() ? nullptr : &i->second.value;
   }
 
   /// Whether the attempt is part of what R replicas hold. Not if it would win over something that
@@ -375,6 +375,15 @@ void run_all(pointer self) {
   note_losses(st);
 }
 
+/// Whoever decided has long answered the client.
+void drop_old_decisions(vnode_state& st) {
+  auto most = std::chrono::duration_cast<std::chrono::microseconds>(2 * limits::request_deadline);
+  auto now = st.context->wall_clock();
+  std::erase_if(st.held, [&](auto& x) {
+    return now > x.second.since + static_cast<timestamp>(most.count());
+  });
+}
+
 void flush_later(pointer self) {
   if (!std::exchange(self->state.flush_due, true))
     self->send(self, flush_batch_atom::value);
@@ -436,6 +445,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
           self->state.context->log.debug("flushing storage: {}", message_of(err));
         storage.count_some(limits::counted_per_tick);
         note_losses(self->state);
+        drop_old_decisions(self->state);
         self->state.hints.count_some(storage, limits::counted_per_tick);
       },
       [self](report_atom) { return report(self->state); },

@@ -72,8 +72,14 @@ struct vnode_state {
   bool flush_due = false;
   std::unordered_map<blob, pending_write, key_hasher> writes;
   /// Decisions of this node that wait until other replicas have accepted them (apply_call::hold);
-  /// at most one per key whose turn it is.
-  std::unordered_map<blob, record, key_hasher> held;
+  /// at most one per key whose turn it is. One that is neither stored nor released, because that
+  /// call came to nothing, goes when nobody can wait for it any more.
+  struct held_record {
+    record value;
+    /// By the wall clock.
+    timestamp since = 0;
+  };
+  std::unordered_map<blob, held_record, key_hasher> held;
   /// What it keeps for members that are down.
   hint_store hints;
   uint64_t siblings_dropped = 0;

@@ -39,7 +39,7 @@ public:
       return status.error();
     auto first = connect(node_);
     if (!first)
-      return failure(errc::peer_down, "cannot reach " + to_host_port(node_.host, node_.port));
+      return first.error();
     if (auto err = read_topology(*first))
       return err;
     read_states(*status);
@@ -92,7 +92,17 @@ private:
   caf::expected<caf::strong_actor_ptr> connect(const host_port& at) {
     auto found = system_.middleman().remote_actor<gateway_actor>(at.host, at.port);
     if (!found)
-      return found.error();
+      return failure(errc::peer_down, "cannot reach " + to_host_port(at.host, at.port));
+    // What its calls and answers look like depends on its version.
+    hello words;
+    words.protocol = protocol_version;
+    words.name = "kai-admin";
+    words.header.clock = std::max(clock_, wall_clock());
+    caf::error refused;
+    self_->request(*found, patience_, hello_atom::value, words)
+        .receive([](const hello&) {}, [&](caf::error& err) { refused = std::move(err); });
+    if (refused)
+      return refused;
     return caf::actor_cast<caf::strong_actor_ptr>(*found);
   }
 

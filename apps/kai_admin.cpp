@@ -75,19 +75,18 @@ private:
   bool terminal_ = isatty(STDERR_FILENO) == 1;
 };
 
-int wait_settled(const admin_request& asked, clock_type::time_point deadline) {
+/// Asks for the status, and shows progress, until that is as wanted, which is printed, or time is
+/// over: then it complains.
+template <class IsOver>
+int await_status(const admin_request& asked, admin_client& client, clock_type::time_point deadline,
+                 const std::string& complaint, IsOver is_over) {
   using namespace std::chrono_literals;
-  admin_client client{asked.node};
   progress_line progress;
   move_progress moves;
   std::string last = "no answer in time";
-  // What was found equal before may be so no more.
-  auto fresh = false;
   while (clock_type::now() < deadline) {
-    if (!fresh)
-      fresh = static_cast<bool>(ask(client, "resync", {}, deadline));
     auto status = ask(client, "status", {}, deadline);
-    if (fresh && status && status->is_object() && status->value("settled", false)) {
+    if (status && is_over(*status)) {
       progress.show("");
       show(asked, *status);
       return 0;
@@ -98,13 +97,24 @@ int wait_settled(const admin_request& asked, clock_type::time_point deadline) {
     std::this_thread::sleep_for(std::clamp<clock_type::duration>(left, 0ms, 250ms));
   }
   progress.show("");
-  return complain("not settled: " + last);
+  return complain(complaint + ": " + last);
+}
+
+int wait_settled(const admin_request& asked, clock_type::time_point deadline) {
+  admin_client client{asked.node};
+  // What was found equal before may be so no more.
+  auto fresh = static_cast<bool>(ask(client, "resync", {}, deadline));
+  return await_status(asked, client, deadline, "not settled", [&](const nlohmann::json& status) {
+    if (fresh)
+      return status.is_object() && status.value("settled", false);
+    fresh = static_cast<bool>(ask(client, "resync", {}, deadline));
+    return false;
+  });
 }
 
 /// The change goes by itself once it is decided: waits until the member is out, or (abort) until
 /// nothing is under way.
 int change_members(const admin_request& asked, clock_type::time_point deadline) {
-  using namespace std::chrono_literals;
   admin_client client{asked.node};
   auto arguments = asked.arguments;
   if (asked.force)
@@ -112,23 +122,11 @@ int change_members(const admin_request& asked, clock_type::time_point deadline) 
   auto begun = ask(client, asked.command, arguments, deadline);
   if (!begun)
     return complain(message_of(begun.error()));
-  progress_line progress;
-  move_progress moves;
-  std::string last = "no answer in time";
-  while (clock_type::now() < deadline) {
-    auto status = ask(client, "status", {}, deadline);
-    if (status && change_is_over(*status, asked.command, arguments)) {
-      progress.show("");
-      show(asked, *status);
-      return 0;
-    }
-    last = status ? moves.line(*status, clock_type::now()) : message_of(status.error());
-    progress.show(last);
-    auto left = deadline - clock_type::now();
-    std::this_thread::sleep_for(std::clamp<clock_type::duration>(left, 0ms, 250ms));
-  }
-  progress.show("");
-  return complain("decided, and goes on by itself, but is not done yet: " + last);
+  return await_status(asked, client, deadline,
+                      "decided, and goes on by itself, but is not done yet",
+                      [&](const nlohmann::json& status) {
+                        return change_is_over(status, asked.command, arguments);
+                      });
 }
 
 /// Goes on as long as it gets on.

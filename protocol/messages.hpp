@@ -262,7 +262,7 @@ struct hello {
 };
 
 /// Version of the messages between nodes.
-inline constexpr uint32_t protocol_version = 1;
+inline constexpr uint32_t protocol_version = 2;
 
 void encode(byte_writer& out, const hello& x);
 hello decode_hello(byte_reader& in);

@@ -385,6 +385,13 @@ TEST_CASE("a decision that is held shows only to other leaders") {
     CHECK(std::holds_alternative<stored_answer>(w.one(store_call{other, true}).what));
     CHECK(w.held() == other);
   }
+  SECTION("or until nobody can wait for it any more") {
+    w.advance(3 * limits::request_deadline);
+    CHECK(std::holds_alternative<stored_answer>(w.one(store_call{other, true}).what));
+    CHECK(w.held() == other);
+    // What comes later than that is refused like any decision that did not know this one.
+    CHECK(failure_in(w.one(store_call{decided, true})).reason == errc::contended);
+  }
   SECTION("and is below what this node writes blindly meanwhile") {
     auto blind = applied(w.one(apply(mutation_kind::set, "new"))).value;
     CHECK(std::holds_alternative<stored_answer>(w.one(store_call{decided, true}).what));
