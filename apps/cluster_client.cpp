@@ -12,7 +12,6 @@
 #include "actors/interfaces.hpp"
 #include "apps/admin_client.hpp"
 #include "apps/system_config.hpp"
-#include "protocol/limits.hpp"
 #include "protocol/topology_messages.hpp"
 
 namespace kai {
@@ -61,8 +60,7 @@ public:
     for (auto& x : result)
       x.what = failed_answer{errc::timed_out, false, "no answer in time"};
     std::map<member_index, call_batch> batches;
-    std::vector<bool> open(calls.size());
-    size_t missing = 0;
+    waiting_.clear();
     for (size_t i = 0; i < calls.size(); ++i) {
       auto& [to, x] = calls[i];
       if (!gateways_[to]) {
@@ -73,15 +71,17 @@ public:
       if (x.partition < current.changed_at.size())
         x.changed_at = current.changed_at[x.partition];
       batches[to].calls.push_back(std::move(x));
-      open[i] = true;
-      ++missing;
+      waiting_.emplace(i, to);
     }
     for (auto& [to, batch] : batches) {
       clock_ = std::max(clock_, wall_clock());
       batch.header = {clock_, current.epoch};
       self_->send(caf::actor_cast<gateway_actor>(gateways_[to]), std::move(batch));
     }
-    collect(result, open, missing);
+    collect(result);
+    // Who was silent so long is not waited for again before the next look at the cluster.
+    for (auto& [i, to] : waiting_)
+      gateways_[to] = nullptr;
     next_id_ += calls.size();
     return result;
   }
@@ -103,6 +103,7 @@ private:
         .receive([](const hello&) {}, [&](caf::error& err) { refused = std::move(err); });
     if (refused)
       return refused;
+    self_->monitor(*found);
     return caf::actor_cast<caf::strong_actor_ptr>(*found);
   }
 
@@ -140,9 +141,9 @@ private:
             x.value("state", "") != "down" && x.value("state", "") != "recovering";
   }
 
-  void collect(std::vector<answer>& result, std::vector<bool>& open, size_t missing) {
+  void collect(std::vector<answer>& result) {
     auto deadline = clock_type::now() + patience_;
-    while (missing > 0) {
+    while (!waiting_.empty()) {
       auto left =
           std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - clock_type::now());
       if (left.count() <= 0)
@@ -150,16 +151,26 @@ private:
       self_->receive(
           [&](answer_batch& batch) {
             clock_ = std::max(clock_, batch.header.clock);
-            for (auto& x : batch.answers) {
-              auto i = x.id - next_id_;
-              if (i >= open.size() || !open[i])
-                continue;
-              open[i] = false;
-              --missing;
-              result[i].what = std::move(x.what);
-            }
+            for (auto& x : batch.answers)
+              if (waiting_.erase(x.id - next_id_) > 0)
+                result[x.id - next_id_].what = std::move(x.what);
           },
+          [&](const caf::down_msg& x) { lose(x.source, result); },
           caf::after(caf::timespan{left}) >> [] {});
+    }
+  }
+
+  /// The connection to a node is gone: nothing comes from it any more.
+  void lose(const caf::actor_addr& gateway, std::vector<answer>& result) {
+    for (size_t to = 0; to < gateways_.size(); ++to) {
+      if (!gateways_[to] || caf::actor_cast<caf::actor_addr>(gateways_[to]) != gateway)
+        continue;
+      gateways_[to] = nullptr;
+      std::erase_if(waiting_, [&](auto& x) {
+        if (x.second == to)
+          result[x.first].what = failed_answer{errc::peer_down, false, "the connection broke"};
+        return x.second == to;
+      });
     }
   }
 
@@ -172,6 +183,8 @@ private:
   std::vector<caf::strong_actor_ptr> gateways_;
   std::vector<bool> up_;
   timestamp clock_ = 0;
+  /// Calls that are not answered yet, by position, and whom they went to.
+  std::map<uint64_t, member_index> waiting_;
   /// Of late answers nobody waits for any more.
   uint64_t next_id_ = 1;
 };

@@ -4,6 +4,8 @@ KAI_TEST_KEYS says how many keys (100000 take a minute)."""
 
 import json
 import os
+import signal
+import threading
 import time
 
 from load import Load
@@ -82,6 +84,23 @@ class Backup(TestCase):
         self.copy(three.nodes[1], "restore", str(to))
         with Client(three.ports()[1]) as client:
             self.assertEqual(client.get(b"kept-1"), {b"kept-1": b"newer"})
+
+    def test_a_node_that_dies_or_hangs_meanwhile_is_done_without(self):
+        nodes, keys = self.cluster("five", 5), names(KEYS)
+        store_all(nodes.ports(), keys, value_of)
+        wait_settled(nodes.nodes[0])
+        for name, strike, end in (
+                ("killed", lambda: nodes.kill(3), lambda: nodes.again(3)),
+                ("stopped", lambda: nodes.nodes[3].child.send_signal(signal.SIGSTOP),
+                 lambda: nodes.nodes[3].child.send_signal(signal.SIGCONT))):
+            timer = threading.Timer(0.3, strike)
+            timer.start()
+            copied = self.copy(nodes.nodes[0], "backup", str(self.directory / name),
+                               "--timeout=2s")
+            timer.join()
+            end()
+            self.assertEqual(copied["keys"], KEYS)
+            wait_settled(nodes.nodes[0])
 
     def test_what_can_not_be_copied_says_so_and_leaves_no_backup(self):
         nodes = self.cluster("three", 3)

@@ -4,8 +4,6 @@
 
 #include <caf/event_based_actor.hpp>
 
-#include "test/support/linearizability.hpp"
-
 namespace kai::test {
 
 namespace {
@@ -230,23 +228,10 @@ private:
   std::shared_ptr<std::string> story_ = std::make_shared<std::string>();
 };
 
-/// See simulation.cpp.
-bool gave_way(const operation& x) {
-  return x.end == operation::ending::refused && x.reason == errc::contended &&
-         x.what == operation::kind::write && conditional(x.change);
-}
-
 std::string check(const workload& load, bool failures, size_t& undecided) {
-  std::string problem;
-  if (load.slowest() > 2s)
-    problem += "an answer took longer than 2 s\n";
-  if (load.stray_answers() > 0)
-    problem += "a request was answered twice\n";
+  auto problem = check_answers(load);
   for (auto& [key, history] : load.histories()) {
-    auto verdict = check_linearizable(history, failures ? faults::yes : faults::no);
-    undecided += verdict.undecided;
-    if (!verdict.legal)
-      problem += key + ": no order of the operations explains the answers\n" + verdict.explanation;
+    problem += check_order(key, history, failures ? faults::yes : faults::no, undecided);
     for (auto& x : history)
       if (!failures && !x.failure.empty() && !gave_way(x))
         problem += "failed without a fault: " + key + " " + to_string(x) + "\n";
@@ -303,18 +288,12 @@ simulation_result simulate_changes(const change_options& options) {
     result.problem =
         drive(*cluster, load, members, options, std::max<size_t>(1, operations / what.clients));
     result.problem += check(load, options.faults, result.undecided);
-    for (auto& [key, history] : load.histories())
-      result.operations += history.size();
+    count(result, *cluster, load);
     if (!result.problem.empty())
       result.problem += members.story();
-    result.slowest = load.slowest();
-    result.trace = cluster->trace() ^ load.trace();
     result.setting =
         std::to_string(what.clients) + " clients, " + std::to_string(what.keys) + " keys";
   }
-  result.steps = cluster->steps();
-  result.messages = cluster->network().messages();
-  result.elapsed = cluster->elapsed();
   return result;
 }
 

@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "actors/vnode.hpp"
-#include "test/support/linearizability.hpp"
 #include "test/support/virtual_time.hpp"
 
 namespace kai::test {
@@ -224,21 +223,12 @@ std::string check_own_key(const std::string& key, const key_history& history, si
 bool is_own(const std::string& key) { return key.find("own") != std::string::npos; }
 
 std::string check(const workload& load, fault_mode mode, size_t nodes, size_t& undecided) {
-  std::string problem;
-  if (load.slowest() > 2s)
-    problem += "an answer took longer than 2 s\n";
-  if (load.stray_answers() > 0)
-    problem += "a request was answered twice\n";
+  auto problem = check_answers(load);
   for (auto& [key, history] : load.histories()) {
-    if (mode == fault_mode::one) {
-      auto verdict = check_linearizable(history, faults::yes);
-      undecided += verdict.undecided;
-      if (!verdict.legal)
-        problem +=
-            key + ": no order of the operations explains the answers\n" + verdict.explanation;
-    } else if (is_own(key)) {
+    if (mode == fault_mode::one)
+      problem += check_order(key, history, faults::yes, undecided);
+    else if (is_own(key))
       problem += check_own_key(key, history, nodes);
-    }
   }
   return problem;
 }
@@ -319,18 +309,12 @@ simulation_result simulate_faults(const fault_options& options) {
                            std::max<size_t>(1, operations / what.clients));
     if (result.problem.empty())
       result.problem = check(load, options.mode, cluster->size(), result.undecided);
-    for (auto& [key, history] : load.histories())
-      result.operations += history.size();
+    count(result, *cluster, load);
     if (!result.problem.empty())
       result.problem += trouble.story();
-    result.slowest = load.slowest();
-    result.trace = cluster->trace() ^ load.trace();
     result.setting = "5 nodes, " + std::to_string(what.clients) + " clients, " +
                      std::to_string(what.keys) + " shared keys";
   }
-  result.steps = cluster->steps();
-  result.messages = cluster->network().messages();
-  result.elapsed = cluster->elapsed();
   return result;
 }
 

@@ -58,13 +58,6 @@ sim_options cluster_for(const simulation_options& options) {
   return x;
 }
 
-/// The one failure there may be without a fault: a conditional write that found the key changed
-/// each time it had read it, until its time was over. It says that it changed nothing.
-bool gave_way(const operation& x) {
-  return x.end == operation::ending::refused && x.reason == errc::contended &&
-         x.what == operation::kind::write && conditional(x.change);
-}
-
 std::string check(const workload& load, bool read_quorums_meet) {
   std::string problem;
   for (auto& [key, history] : load.histories()) {
@@ -72,14 +65,11 @@ std::string check(const workload& load, bool read_quorums_meet) {
     if (!verdict.legal)
       problem += key + ": no order of the operations explains the answers\n" + verdict.explanation;
   }
-  if (load.slowest() > std::chrono::seconds{2})
-    problem += "an answer took longer than 2 s\n";
+  problem += check_answers(load);
   for (auto& [key, history] : load.histories())
     for (auto& x : history)
       if (x.end != operation::ending::answered && !gave_way(x))
         problem += "failed without a fault: " + key + " " + to_string(x) + "\n";
-  if (load.stray_answers() > 0)
-    problem += "a request was answered twice\n";
   return problem;
 }
 
@@ -153,6 +143,39 @@ std::string compare_replicas(sim_cluster& cluster, const std::vector<std::string
   return problem;
 }
 
+bool gave_way(const operation& x) {
+  return x.end == operation::ending::refused && x.reason == errc::contended &&
+         x.what == operation::kind::write && conditional(x.change);
+}
+
+std::string check_answers(const workload& load) {
+  std::string problem;
+  if (load.slowest() > std::chrono::seconds{2})
+    problem += "an answer took longer than 2 s\n";
+  if (load.stray_answers() > 0)
+    problem += "a request was answered twice\n";
+  return problem;
+}
+
+std::string check_order(const std::string& key, const key_history& history, faults some,
+                        size_t& undecided) {
+  auto verdict = check_linearizable(history, some);
+  undecided += verdict.undecided;
+  return verdict.legal
+             ? std::string{}
+             : key + ": no order of the operations explains the answers\n" + verdict.explanation;
+}
+
+void count(simulation_result& result, sim_cluster& cluster, const workload& load) {
+  for (auto& [key, history] : load.histories())
+    result.operations += history.size();
+  result.slowest = load.slowest();
+  result.trace = cluster.trace() ^ load.trace();
+  result.steps = cluster.steps();
+  result.messages = cluster.network().messages();
+  result.elapsed = cluster.elapsed();
+}
+
 simulation_result simulate(const simulation_options& options) {
   auto cluster = sim_cluster::founded(cluster_for(options));
   workload_options what;
@@ -178,17 +201,11 @@ simulation_result simulate(const simulation_options& options) {
     workload load{*cluster, what};
     result.problem = drive(*cluster, load, std::max<size_t>(1, operations / what.clients));
     result.problem += check(load, read_quorums_meet);
-    for (auto& [key, history] : load.histories()) {
-      result.operations += history.size();
+    count(result, *cluster, load);
+    for (auto& [key, history] : load.histories())
       result.gave_way +=
           static_cast<size_t>(std::count_if(history.begin(), history.end(), gave_way));
-    }
-    result.slowest = load.slowest();
-    result.trace = cluster->trace() ^ load.trace();
   }
-  result.steps = cluster->steps();
-  result.messages = cluster->network().messages();
-  result.elapsed = cluster->elapsed();
   return result;
 }
 

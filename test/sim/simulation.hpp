@@ -3,6 +3,7 @@
 #include <string>
 
 #include "test/sim/workload.hpp"
+#include "test/support/linearizability.hpp"
 
 namespace kai::test {
 
@@ -44,5 +45,20 @@ simulation_result simulate(const simulation_options& options);
 /// Whether the replicas of every key hold the same, and nobody else holds anything. Asks every
 /// vnode. Empty, or what differs.
 std::string compare_replicas(sim_cluster& cluster, const std::vector<std::string>& keys);
+
+// --- what the kinds of simulation share
+
+/// The one failure there may be without a fault: a conditional write that found the key changed
+/// each time it had read it, until its time was over. It says that it changed nothing.
+bool gave_way(const operation& x);
+
+/// Empty, or that a request was answered late or twice.
+std::string check_answers(const workload& load);
+/// Empty, or that no order of the operations explains the key's answers. Counts in `undecided`.
+std::string check_order(const std::string& key, const key_history& history, faults some,
+                        size_t& undecided);
+
+/// Fills in what a run counted, but for its problem and setting.
+void count(simulation_result& result, sim_cluster& cluster, const workload& load);
 
 } // namespace kai::test
