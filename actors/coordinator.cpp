@@ -170,8 +170,9 @@ void batch_work::fail(operation& op, failed_answer why) {
   op.resuming = may_resume(op);
   if (op.outdated && !op.resuming)
     note_attempt(op);
-  auto anew = op.outdated || (op.write && why.unchanged && why.reason == errc::quorum_failed &&
-                              !op.full && in_doubt(op));
+  // Replicas that are alive but slow, as beside very large values, mostly answer a little later.
+  auto worth_it = op.write ? why.unchanged && !op.full && in_doubt(op) : op.slow;
+  auto anew = op.outdated || (why.reason == errc::quorum_failed && worth_it);
   if (op.resuming || (anew && !st_.forwarded && time_to_begin_anew(op)))
     return begin_anew_later(op);
   // Who forwarded it begins anew: it knows how long the client has waited.

@@ -95,6 +95,8 @@ struct coordinator_state {
     bool full = false;
     /// A node that was asked knows the partition's lists to be others.
     bool outdated = false;
+    /// A node that was asked did not answer in time.
+    bool slow = false;
     /// What was decided of this write already, maybe elsewhere, and could not be placed.
     attempt_ptr tried_before;
     /// What was decided waits in this node's vnode until it is placed under newer lists.

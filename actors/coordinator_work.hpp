@@ -79,10 +79,13 @@ private:
   void begin_anew_later(operation& op);
   bool in_doubt(const operation& op) const;
   void note_attempt(operation& op);
-  /// A node knows of other lists than this operation, which may be why it fails.
+  /// A node was slow, or knows of other lists than this operation: which may be why it fails.
   void note_refusal(operation& op, const answer& x) {
     auto why = std::get_if<failed_answer>(&x.what);
-    if (!why || why->reason != errc::not_owner)
+    if (!why)
+      return;
+    op.slow = op.slow || why->reason == errc::timed_out;
+    if (why->reason != errc::not_owner)
       return;
     op.outdated = true;
     if (why->tried)

@@ -212,6 +212,27 @@ TEST_CASE("a replica that is silent does not hold up a read or a write") {
   check_idle(c, 0);
 }
 
+TEST_CASE("a read of replicas that are slow but alive is asked again and answered late") {
+  local_cluster c{3};
+  auto key = c.key_led_by(0);
+  CHECK(outcome_of(c.serve_one(0, c.write(kind::set, key, "v"))) == outcome_kind::stored);
+  auto began = c.wall_now();
+  int asked = 0;
+  for (size_t i : {1, 2})
+    c.at(i).swallow = [&](call_batch& x) {
+      asked += has<read_call>(x);
+      return !x.calls.empty() && c.wall_now() < began + 600'000;
+    };
+  CHECK(value_of(c.serve_one(0, c.read(key))) == "v");
+  CHECK(c.wall_now() < began + 1'000'000);
+  // Once more each, not time and again.
+  CHECK(asked == 2 * 3);
+  // Where they stay silent the client is told within its 2 s.
+  c.at(1).swallow = c.at(2).swallow = [](call_batch& x) { return !x.calls.empty(); };
+  CHECK(failure_of(c.serve_one(0, c.read(key))).reason == errc::quorum_failed);
+  check_idle(c, 0);
+}
+
 TEST_CASE("a write that a faster clock shadows is seen by every read once it is acknowledged") {
   local_cluster c{3};
   auto key = c.key_led_by(0);
