@@ -171,8 +171,8 @@ void batch_work::fail(operation& op, failed_answer why) {
   if (op.outdated && !op.resuming)
     note_attempt(op);
   // Replicas that are alive but slow, as beside very large values, mostly answer a little later.
-  auto worth_it = op.write ? why.unchanged && !op.full && in_doubt(op) : op.slow;
-  auto anew = op.outdated || (why.reason == errc::quorum_failed && worth_it);
+  auto may_help = [&] { return op.write ? why.unchanged && !op.full && in_doubt(op) : op.slow; };
+  auto anew = op.outdated || (why.reason == errc::quorum_failed && may_help());
   if (op.resuming || (anew && !st_.forwarded && time_to_begin_anew(op)))
     return begin_anew_later(op);
   // Who forwarded it begins anew: it knows how long the client has waited.
@@ -264,7 +264,7 @@ coordinator_state::node_calls& batch_work::node_of(member_index node) {
 /// peer refuses calls about partitions that changed hands.
 bool batch_work::at_hand(member_index node) const {
   return node == st_.view->self && st_.view == st_.loop->view && !st_.loop->vnodes.empty() &&
-         st_.loop->context().options.storage.engine == engine_kind::memory;
+         !st_.loop->vnodes_block();
 }
 
 void batch_work::send_all() {
