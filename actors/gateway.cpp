@@ -10,34 +10,23 @@ namespace {
 
 using pointer = local_gateway_actor::stateful_pointer<gateway_state>;
 
-void flush_later(pointer self) {
-  if (!std::exchange(self->state.flush_due, true))
-    flush_at_turn_end(self, *self->state.loop);
-}
-
 void answer_later(pointer self, const caf::strong_actor_ptr& to, answer x) {
   auto& st = self->state;
   auto i = std::find_if(st.out.begin(), st.out.end(), [&](auto& y) { return y.reply_to == to; });
   if (i == st.out.end())
     i = st.out.insert(st.out.end(), {to, {}});
   i->batch.answers.push_back(std::move(x));
-  flush_later(self);
+  if (!std::exchange(st.flush_due, true))
+    flush_at_turn_end(self, *st.loop);
 }
 
 batch_header header_of(gateway_state& st) {
   return {st.loop->context().now(), st.loop->context().epoch()};
 }
 
-void flush_to_vnodes(pointer self) {
-  auto& st = self->state;
-  for (auto& x : std::exchange(st.for_vnodes, {}))
-    send_to_vnodes(self, st.loop->vnodes, std::move(x.calls), x.reply_to);
-}
-
 void flush(pointer self) {
   auto& st = self->state;
   st.flush_due = false;
-  flush_to_vnodes(self);
   for (auto& x : std::exchange(st.out, {})) {
     x.batch.header = header_of(st);
     self->send(caf::actor_cast<answer_batch_sink>(x.reply_to), std::move(x.batch));
@@ -134,10 +123,7 @@ void on_calls(pointer self, call_batch& batch) {
       for_vnodes.push_back(std::move(x));
     }
   }
-  if (!for_vnodes.empty()) {
-    st.for_vnodes.push_back({std::move(for_vnodes), from});
-    st.loop->vnodes_block() ? flush_later(self) : flush_to_vnodes(self);
-  }
+  send_to_vnodes(self, st.loop->vnodes, std::move(for_vnodes), from);
   if (!to_lead.requests.empty())
     self->send(st.loop->take_coordinator(), std::move(to_lead));
 }
@@ -203,8 +189,6 @@ local_gateway_actor::behavior_type gateway(pointer self, io_loop_ptr loop) {
       [self](flush_batch_atom) { flush(self); },
       [self](const view_ptr& view) {
         auto& st = self->state;
-        // Taken under the view before.
-        flush_to_vnodes(self);
         if (!st.loop->view)
           for (auto& x : st.loop->vnodes)
             self->send(x, start_atom::value, view->topo.settings.partitions);

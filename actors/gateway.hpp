@@ -31,9 +31,6 @@ struct gateway_state {
   admin_actor admin;
   std::unordered_map<uint64_t, forwarded_call> forwarded;
   uint64_t next_tag = 1;
-  /// Calls for vnodes on threads of their own, each of which wakes up once for all that a turn
-  /// brings.
-  std::vector<vnode_batch> for_vnodes;
   std::vector<outgoing> out;
   bool flush_due = false;
 };

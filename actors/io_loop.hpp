@@ -96,10 +96,6 @@ public:
   view_ptr view;
   /// One per stripe of partitions: a partition's calls go to the one with its number modulo theirs.
   vnode_list vnodes;
-  /// Whether they are on threads of their own.
-  bool vnodes_block() const {
-    return context_->options.storage.engine != engine_kind::memory;
-  }
   counters count;
   memcache::access_marks access;
   /// The listening socket for clients, and the connections that it brought; for `stats conns`.

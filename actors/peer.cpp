@@ -207,7 +207,8 @@ void refuse_outdated(pointer self, const cluster_view& view) {
   deliver(self);
 }
 
-/// Only what other actors of the node have to do goes through the gateway.
+/// This node's own vnodes are a message away: no batch is worth waiting for. Only what other actors
+/// of the node have to do goes through the gateway.
 void flush_to_own_node(pointer self) {
   auto& st = self->state;
   auto about_keys = [](const call& x) { return !std::holds_alternative<service_call>(x.what); };
@@ -285,8 +286,7 @@ void take(pointer self, call_list& calls) {
   }
   st.loop->count.calls += calls.calls.size();
   deliver(self);
-  // Vnodes on this loop are a message away: no batch is worth waiting for.
-  if (!st.dialer && !st.loop->vnodes_block()) {
+  if (!st.dialer) {
     flush_to_own_node(self);
   } else if (!st.pending.empty() && !st.flush_due) {
     st.flush_due = true;
@@ -299,8 +299,6 @@ void flush(pointer self) {
   st.flush_due = false;
   if (st.pending.empty() || !st.up)
     return;
-  if (!st.dialer)
-    return flush_to_own_node(self);
   auto calls = std::exchange(st.pending, {});
   call_batch batch;
   size_t bytes = 0;
