@@ -264,7 +264,7 @@ coordinator_state::node_calls& batch_work::node_of(member_index node) {
 /// peer refuses calls about partitions that changed hands.
 bool batch_work::at_hand(member_index node) const {
   return node == st_.view->self && st_.view == st_.loop->view && !st_.loop->vnodes.empty() &&
-         !st_.loop->vnodes_block();
+         st_.loop->context().options.storage.engine == engine_kind::memory;
 }
 
 void batch_work::send_all() {
