@@ -274,7 +274,7 @@ void batch_work::send_all() {
     auto calls = std::exchange(x.pending, {});
     if (at_hand(x.node)) {
       st_.loop->count.calls += calls.calls.size();
-      send_to_vnodes(self_, st_.loop->vnodes, std::move(calls.calls),
+      send_to_vnodes(self_, *st_.loop, std::move(calls.calls),
                      caf::actor_cast<caf::strong_actor_ptr>(self_));
     } else if (x.worker) {
       self_->send(x.worker, std::move(calls));

@@ -123,7 +123,7 @@ void on_calls(pointer self, call_batch& batch) {
       for_vnodes.push_back(std::move(x));
     }
   }
-  send_to_vnodes(self, st.loop->vnodes, std::move(for_vnodes), from);
+  send_to_vnodes(self, *st.loop, std::move(for_vnodes), from);
   if (!to_lead.requests.empty())
     self->send(st.loop->take_coordinator(), std::move(to_lead));
 }

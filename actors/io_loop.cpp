@@ -9,6 +9,23 @@
 
 namespace kai {
 
+answer_batch answer_at_once(node_context& context, std::vector<call>& calls,
+                            caf::actor_clock::time_point now) {
+  answer_batch result;
+  std::erase_if(calls, [&](call& x) {
+    auto& window = *context.windows[x.partition % context.windows.size()];
+    auto answered = window.answer_to(x, now);
+    if (answered)
+      result.answers.push_back(std::move(*answered));
+    else
+      window.pass(x);
+    return answered.has_value();
+  });
+  if (!result.answers.empty())
+    result.header = {context.now(), context.epoch()};
+  return result;
+}
+
 io_loop::io_loop(caf::actor_system& sys, context_ptr context)
     : system_(sys), sockets_(dynamic_cast<socket_loop*>(loop_of(sys))),
       context_(std::move(context)) {}

@@ -4,9 +4,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "actors/log.hpp"
 #include "actors/node_options.hpp"
+#include "actors/read_window.hpp"
 #include "protocol/hybrid_clock.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/topology.hpp"
@@ -33,6 +35,8 @@ struct node_context {
   timestamp used_until = 0;
   hybrid_clock clock;
   logger log;
+  /// Of the vnodes, in their order, where those are on threads of their own; else none.
+  std::vector<std::shared_ptr<read_window>> windows;
   /// The node was a member, and is none any more: it is to end.
   std::atomic<bool> left{false};
 

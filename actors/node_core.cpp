@@ -21,6 +21,7 @@
 #include "actors/topology_keeper.hpp"
 #include "actors/vnode.hpp"
 #include "protocol/limits.hpp"
+#include "storage/caching_engine.hpp"
 #include "storage/make_engine.hpp"
 
 namespace kai {
@@ -182,7 +183,7 @@ caf::error node_core::open_storage() {
   if (context->options.storage.engine == engine_kind::memory) {
     vnodes.push_back(spawn_on_loop<vnode_actor>(
         system, vnode, context, memory_storage(context, context->options.cluster.partitions),
-        engine_factory{memory_storage}, losses_ptr{}));
+        engine_factory{memory_storage}, losses_ptr{}, std::shared_ptr<read_window>{}));
     return caf::none;
   }
   directory_options options;
@@ -228,7 +229,11 @@ caf::error node_core::add_vnode(uint32_t index) {
   options.settle = environment.settle;
   options.hooks = hooks_for(context, index);
   auto losses = std::make_shared<engine_losses>();
-  options.hooks.lost = [losses](std::optional<partition_id> partition) {
+  auto cache = std::make_shared<record_cache>(limits::cached_record_bytes /
+                                              directory_->files->identity().vnodes);
+  options.hooks.lost = [losses, cache](std::optional<partition_id> partition) {
+    // What the disk has lost is to come from the other replicas, and to the disk.
+    cache->clear();
     if (partition)
       losses->partitions.push_back(*partition);
     else
@@ -237,15 +242,16 @@ caf::error node_core::add_vnode(uint32_t index) {
   auto opened = make_engine(std::move(options));
   if (!opened)
     return opened.error();
-  std::shared_ptr<engine> storage = std::move(*opened);
+  std::shared_ptr<engine> storage = std::make_shared<caching_engine>(std::move(*opened), cache);
   if (auto err = restore_clock(*storage, context->clock))
     return err;
+  auto& window = context->windows.emplace_back(std::make_shared<read_window>(std::move(cache)));
   engine_factory keep;
   if (!environment.threads) {
-    vnodes.push_back(system.spawn(vnode, context, storage, keep, losses));
+    vnodes.push_back(system.spawn(vnode, context, storage, keep, losses, window));
     return caf::none;
   }
-  vnodes.push_back(system.spawn<caf::detached>(vnode, context, storage, keep, losses));
+  vnodes.push_back(system.spawn<caf::detached>(vnode, context, storage, keep, losses, window));
   ++departures_->awaited;
   // What is attached first is called last: everybody else who watches it has been told by then.
   caf::actor_cast<caf::strong_actor_ptr>(vnodes.back())

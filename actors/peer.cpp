@@ -223,7 +223,7 @@ void flush_to_own_node(pointer self) {
     st.pending.erase(rest, st.pending.end());
     self->send(st.remote, std::move(batch));
   }
-  send_to_vnodes(self, st.loop->vnodes, std::exchange(st.pending, {}),
+  send_to_vnodes(self, *st.loop, std::exchange(st.pending, {}),
                  caf::actor_cast<caf::strong_actor_ptr>(self));
 }
 

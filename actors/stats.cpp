@@ -117,6 +117,7 @@ void add_cluster(stat_lines& out, io_loop& loop, const vnode_report& report,
   out.add("kai_calls", x.calls);
   out.add("kai_calls_failed", x.calls_failed);
   out.add("kai_calls_hedged", x.calls_hedged);
+  out.add("kai_reads_cached", x.reads_cached);
   out.add("kai_calls_timed_out", x.calls_timed_out);
   out.add("kai_calls_refused", x.calls_refused);
   out.add("kai_suspicions", x.suspicions);

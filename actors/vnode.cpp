@@ -302,6 +302,7 @@ void note_losses(vnode_state& st) {
   if (lost.all) {
     st.trees.forget(std::nullopt);
     st.behind.assign(st.behind.size(), true);
+    st.publish();
   }
   for (auto x : lost.partitions)
     st.trees.forget(x);
@@ -324,12 +325,19 @@ class at_work {
 public:
   explicit at_work(pointer self) : self_(self) {
     auto& st = self_->state;
-    if (now() - st.idle_since > limits::probe_timeout && !st.evicts())
+    if (now() - st.idle_since > limits::probe_timeout && !st.evicts()) {
       st.behind.assign(st.behind.size(), true);
+      st.publish();
+    }
   }
   at_work(const at_work&) = delete;
   at_work& operator=(const at_work&) = delete;
-  ~at_work() { self_->state.idle_since = now(); }
+  ~at_work() {
+    auto& st = self_->state;
+    st.idle_since = now();
+    if (st.window)
+      st.window->alive(st.idle_since);
+  }
 
 private:
   caf::actor_clock::time_point now() const { return self_->home_system().clock().now(); }
@@ -404,12 +412,14 @@ vnode_report report(const vnode_state& st) {
 } // namespace
 
 vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_ptr<engine> storage,
-                                 engine_factory remake, losses_ptr losses) {
+                                 engine_factory remake, losses_ptr losses,
+                                 std::shared_ptr<read_window> window) {
   auto& st = self->state;
   st.context = std::move(context);
   st.storage = std::move(storage);
   st.remake = std::move(remake);
   st.losses = std::move(losses);
+  st.window = std::move(window);
   note_losses(st);
   if (st.context->options.storage.engine == engine_kind::memory)
     st.clock_bound = UINT64_MAX;
@@ -435,6 +445,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         st.hints.count_from_start(partitions);
         st.trees = partition_trees{partitions};
         st.behind.assign(partitions, !st.evicts());
+        st.publish();
       },
       [self](flush_batch_atom) { run_all(self); },
       [self](tick_atom) {
@@ -455,6 +466,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         for (auto x : partitions)
           if (x < st.behind.size() && !st.evicts())
             st.behind[x] = behind;
+        st.publish();
       },
       [self](const reap_order& x) {
         at_work here{self};

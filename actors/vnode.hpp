@@ -60,6 +60,8 @@ struct vnode_state {
   std::shared_ptr<engine> storage;
   engine_factory remake;
   losses_ptr losses;
+  /// Null where it is on the I/O loop itself.
+  std::shared_ptr<read_window> window;
   partition_trees trees;
   /// Partitions whose replicas elsewhere may have more: what is not here proves nothing.
   std::vector<bool> behind;
@@ -84,6 +86,11 @@ struct vnode_state {
   hint_store hints;
   uint64_t siblings_dropped = 0;
 
+  /// What is behind has changed.
+  void publish() {
+    if (window)
+      window->publish(behind);
+  }
   /// Before its start it knows of no partition, and is behind with all.
   bool caught_up(partition_id x) const { return evicts() || (x < behind.size() && !behind[x]); }
   /// A node that evicts is a cache: it keeps no trees, and is never behind.
@@ -93,10 +100,12 @@ struct vnode_state {
 
 /// `remake`: for an engine whose layout depends on the number of partitions, which a node that
 /// joins learns late; else empty. `losses`: what the
-/// engine's hook fills (null: nothing can be lost).
+/// engine's hook fills (null: nothing can be lost). `window`: null where the vnode is on the I/O
+/// loop.
 vnode_actor::behavior_type vnode(vnode_actor::stateful_pointer<vnode_state> self,
                                  context_ptr context, std::shared_ptr<engine> storage,
-                                 engine_factory remake, losses_ptr losses);
+                                 engine_factory remake, losses_ptr losses,
+                                 std::shared_ptr<read_window> window);
 
 /// Sets `clock` above everything that was issued over this engine before.
 caf::error restore_clock(engine& storage, hybrid_clock& clock);

@@ -127,6 +127,9 @@ inline constexpr size_t hints_in_flight_max = 128;
 inline constexpr size_t hint_bytes_in_flight_max = 256 * 1024;
 inline constexpr size_t hints_looked_at_max = 1024;
 
+/// Bytes of records that a node with LevelDB keeps in memory.
+inline constexpr size_t cached_record_bytes = 32 * 1024 * 1024;
+
 // --- the node itself -----------------------------------------------------------------------------
 
 /// Bytes of the configuration file.

@@ -18,7 +18,7 @@ struct leveldb_engine_options {
   /// The database's own; made when missing.
   std::string directory;
   sync_mode sync = sync_mode::interval;
-  size_t block_cache_bytes = 32 * 1024 * 1024;
+  size_t block_cache_bytes = 8 * 1024 * 1024;
   /// A log and the table in memory it stands for. A start replays up to this much.
   size_t write_buffer_bytes = 8 * 1024 * 1024;
   /// null: the machine's files. Must outlive the engine.

@@ -64,8 +64,9 @@ struct vnode_world : virtual_time {
   explicit vnode_world(engine_kind kind = engine_kind::leveldb) {
     context = make_context("here");
     context->options.storage.engine = kind;
-    vnode = own(spawn_on_loop<vnode_actor>(
-        sys, kai::vnode, context, std::shared_ptr<engine>(storage), engine_factory{}, losses));
+    vnode =
+        own(spawn_on_loop<vnode_actor>(sys, kai::vnode, context, std::shared_ptr<engine>(storage),
+                                       engine_factory{}, losses, window));
     self->send(vnode, start_atom::value, uint32_t{1});
     self->send(vnode, behind_atom::value, partition_list{0}, false);
     // It counts what it holds from before.
@@ -101,6 +102,8 @@ struct vnode_world : virtual_time {
   context_ptr context;
   std::shared_ptr<fake_engine> storage = std::make_shared<fake_engine>();
   losses_ptr losses = std::make_shared<engine_losses>();
+  std::shared_ptr<record_cache> cache = std::make_shared<record_cache>(1024 * 1024);
+  std::shared_ptr<read_window> window = std::make_shared<read_window>(cache);
   vnode_actor vnode;
 };
 

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "protocol/errc.hpp"
+#include "storage/caching_engine.hpp"
 #include "storage/make_engine.hpp"
 #include "test/storage/samples.hpp"
 #include "test/support/memory_env.hpp"
@@ -31,6 +32,13 @@ struct leveldb_fixture {
     options.write_buffer_bytes = 64 * 1024;
     options.settle = [this] { env.run_scheduled(); };
     db = std::move(*make_engine(std::move(options)));
+  }
+};
+
+/// With records kept in memory, some of them.
+struct caching_fixture : leveldb_fixture {
+  caching_fixture() {
+    db = std::make_unique<caching_engine>(std::move(db), std::make_shared<record_cache>(32 * 1024));
   }
 };
 
@@ -79,7 +87,7 @@ void check_scan(engine& db, const model& expected, partition_id partition, area 
 } // namespace
 
 TEMPLATE_TEST_CASE("an engine behaves like a map, counts included", "", memory_fixture,
-                   leveldb_fixture) {
+                   leveldb_fixture, caching_fixture) {
   TestType fixture;
   auto& db = *fixture.db;
   auto seed = GENERATE(21u, 22u);

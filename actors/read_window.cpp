@@ -1,0 +1,41 @@
+#include "actors/read_window.hpp"
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+void read_window::publish(std::vector<bool> behind) {
+  std::lock_guard lock{mutex_};
+  behind_ = std::move(behind);
+}
+
+void read_window::alive(time_point now) {
+  std::lock_guard lock{mutex_};
+  alive_ = now;
+}
+
+std::optional<answer> read_window::answer_to(const call& x, time_point now) {
+  auto what = std::get_if<read_call>(&x.what);
+  if (!what)
+    return std::nullopt;
+  auto caught_up = false;
+  {
+    std::lock_guard lock{mutex_};
+    if (!alive_ || now - *alive_ > limits::probe_timeout)
+      return std::nullopt;
+    caught_up = x.partition < behind_.size() && !behind_[x.partition];
+  }
+  auto found = records_->peek(x.key.view());
+  if (!found)
+    return std::nullopt;
+  if (what->digest_only)
+    return answer{x.id, digest_answer{found->digest, caught_up}};
+  return answer{x.id, record_answer{std::move(found->value), caught_up}};
+}
+
+void read_window::pass(const call& x) {
+  if (std::holds_alternative<store_call>(x.what) || std::holds_alternative<apply_call>(x.what))
+    records_->expect_write(x.key.view());
+}
+
+} // namespace kai
