@@ -132,7 +132,9 @@ private:
   }
   /// Whether one more call can be answered before nobody waits for this operation any more.
   bool time_for_call(const operation& op) const {
-    auto patience = !st_.forwarded ? limits::request_deadline : lead_deadline_of(*op.write);
+    auto patience = !st_.forwarded
+                        ? limits::request_deadline + 2 * extra_for(op.write->value.size())
+                        : lead_deadline_of(*op.write);
     return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
   }
   timestamp from_now(std::chrono::microseconds x) const {

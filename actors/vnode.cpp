@@ -385,7 +385,8 @@ void run_all(pointer self) {
 
 /// Whoever decided has long answered the client.
 void drop_old_decisions(vnode_state& st) {
-  auto most = std::chrono::duration_cast<std::chrono::microseconds>(2 * limits::request_deadline);
+  auto longest = limits::request_deadline + 2 * limits::large_value_extra_max;
+  auto most = std::chrono::duration_cast<std::chrono::microseconds>(longest);
   auto now = st.context->wall_clock();
   std::erase_if(st.held, [&](auto& x) {
     return now > x.second.since + static_cast<timestamp>(most.count());

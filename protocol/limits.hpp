@@ -154,7 +154,7 @@ inline constexpr std::chrono::hours admin_timeout_max{24};
 
 // --- time ----------------------------------------------------------------------------------------
 
-/// Every request of a client is answered within 2 s. A read, a digest, a decision or a store is
+/// Every request of a client is answered within 2 s, but for very large values. A read, a digest, a decision or a store is
 /// answered within `call_deadline`, by the node or by its peer's tick; so the longest chain of a
 /// leader ends within `lead_deadline` (read, write back, decide, store), or
 /// `blind_lead_deadline` where it does not read first (decide, store). That is what the coordinator
@@ -170,11 +170,10 @@ inline constexpr std::chrono::milliseconds blind_attempts_until{950};
 inline constexpr std::chrono::milliseconds attempts_until{200};
 
 /// What a large value may take longer, for a way to another node or into storage: a millisecond per
-/// so many bytes, up to `large_value_extra_max`. A leader that is forwarded one may take twice that
-/// longer, as far as the client's 2 s allow.
-inline constexpr size_t bytes_per_extra_ms = 128 * 1024;
-inline constexpr std::chrono::milliseconds large_value_extra_max{500};
-inline constexpr std::chrono::milliseconds lead_deadline_max{1850};
+/// so many bytes, up to `large_value_extra_max`. Who leads a write of one, and the client, may wait
+/// twice that longer.
+inline constexpr size_t bytes_per_extra_ms = 64 * 1024;
+inline constexpr std::chrono::milliseconds large_value_extra_max{1500};
 
 /// The wait before an operation begins anew because nodes did not agree yet on who holds its
 /// partition.

@@ -291,7 +291,7 @@ std::chrono::milliseconds extra_for(size_t bytes) {
 
 std::chrono::milliseconds lead_deadline_of(const mutation& x) {
   auto usual = conditional(x) ? limits::lead_deadline : limits::blind_lead_deadline;
-  return std::min(usual + 2 * extra_for(x.value.size()), limits::lead_deadline_max);
+  return usual + 2 * extra_for(x.value.size());
 }
 
 std::chrono::milliseconds decide_within(const mutation& x) {
