@@ -229,8 +229,10 @@ caf::error node_core::add_vnode(uint32_t index) {
   options.settle = environment.settle;
   options.hooks = hooks_for(context, index);
   auto losses = std::make_shared<engine_losses>();
-  auto cache = std::make_shared<record_cache>(limits::cached_record_bytes /
-                                              directory_->files->identity().vnodes);
+  auto cache_bytes = context->options.storage.cache;
+  if (cache_bytes == 0)
+    cache_bytes = limits::cached_record_bytes;
+  auto cache = std::make_shared<record_cache>(cache_bytes / directory_->files->identity().vnodes);
   options.hooks.lost = [losses, cache](std::optional<partition_id> partition) {
     // What the disk has lost is to come from the other replicas, and to the disk.
     cache->clear();

@@ -80,6 +80,8 @@ struct node_options {
     /// Bytes for the memory engine; 0: no limit.
     uint64_t memory_limit = 0;
     eviction evict = eviction::none;
+    /// Bytes of records that LevelDB's are kept in memory with; 0: limits::cached_record_bytes.
+    uint64_t cache = 0;
   } storage;
 
   struct {

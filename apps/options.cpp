@@ -204,6 +204,11 @@ constexpr option table[] = {
     {"storage.memory-limit", 0, value_form::word, "SIZE", "bytes of the memory engine; 0: no limit",
      [](target o, text x) { return take(o.node.storage.memory_limit, parse_size(x)); },
      [](source o) { return show_size(o.node.storage.memory_limit); }},
+    {"storage.cache", 0, value_form::word, "SIZE",
+     "bytes of records that are in memory as well as in LevelDB; 0: an eighth of the memory, 4g at "
+     "most",
+     [](target o, text x) { return take(o.node.storage.cache, parse_size(x)); },
+     [](source o) { return show_size(o.node.storage.cache); }},
     {"storage.evict", 0, value_form::word, "none|lru", "what a full memory engine does",
      [](target o, text x) { return read_choice(o.node.storage.evict, x, evict_choices); },
      [](source o) { return show_choice(o.node.storage.evict, evict_choices); }},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <iostream>
 
 #include <sys/resource.h>
@@ -91,6 +92,21 @@ size_t raise_file_limit(size_t wanted) {
   limit.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
   setrlimit(RLIMIT_NOFILE, &limit);
   return limit.rlim_cur;
+}
+
+uint64_t usable_memory() {
+  auto result = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  // Versions 2 and 1 of control groups, as a container sees its own (cgroups(7)). "max" is no
+  // number.
+  for (const auto* name :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    std::ifstream in{name};
+    uint64_t allowed = 0;
+    if (in >> allowed)
+      result = std::min(result, allowed);
+  }
+  return result;
 }
 
 int complain(std::string_view program, std::string_view message, int status) {

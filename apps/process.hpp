@@ -53,6 +53,9 @@ private:
 /// Returns how many it may open now.
 size_t raise_file_limit(size_t wanted);
 
+/// Bytes of memory that the process may use: the machine's, or what its control group allows.
+uint64_t usable_memory();
+
 /// Prints `PROGRAM: MESSAGE` on stderr, on one line. Returns `status`.
 int complain(std::string_view program, std::string_view message, int status);
 

@@ -33,6 +33,7 @@ public:
 
   int run() {
     make_room();
+    share_memory();
     nodes_.resize(plan_.nodes.size());
     start_next();
     auto status = loop();
@@ -58,6 +59,14 @@ private:
     log_.warning("memcache.max-connections: cut to {}, the system lets this process open only {} "
                  "files (ulimit -n)",
                  plan_.nodes.front().memcache.max_connections, limit);
+  }
+
+  void share_memory() {
+    auto bytes =
+        std::min(usable_memory() / limits::cached_part_of_memory, limits::cached_record_bytes_max);
+    for (auto& x : plan_.nodes)
+      if (x.storage.cache == 0)
+        x.storage.cache = bytes / plan_.nodes.size();
   }
 
   /// Nodes that join through the first wait until its address is known.

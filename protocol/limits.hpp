@@ -127,8 +127,11 @@ inline constexpr size_t hints_in_flight_max = 128;
 inline constexpr size_t hint_bytes_in_flight_max = 256 * 1024;
 inline constexpr size_t hints_looked_at_max = 1024;
 
-/// Bytes of records that a node with LevelDB keeps in memory.
+/// Bytes of records that a node with LevelDB keeps in memory, where nobody says. Programs take what
+/// storage.cache says, or this part of the memory that there is, for all nodes of the process.
 inline constexpr size_t cached_record_bytes = 32 * 1024 * 1024;
+inline constexpr uint64_t cached_part_of_memory = 8;
+inline constexpr uint64_t cached_record_bytes_max = uint64_t{4} * 1024 * 1024 * 1024;
 
 // --- the node itself -----------------------------------------------------------------------------
 

@@ -164,6 +164,8 @@ void sim_cluster::start(size_t i, std::vector<std::string> seeds) {
   options.node.name = x.name;
   options.cluster.seeds = std::move(seeds);
   options.storage.directory = "/data";
+  // Full soon.
+  options.storage.cache = 64 * 1024;
   node_environment environment;
   environment.wall_clock = [this, i] { return wall_clock(i); };
   environment.seed = x.seed;
