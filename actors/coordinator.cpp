@@ -151,7 +151,8 @@ void batch_work::read_done(operation& op) {
   if (!core.failed())
     return apply(op, core.result(), true);
   // What cannot see the key's state does not act on it; only `delete` goes on, as `set` would.
-  if (always_writable(*op.write))
+  // Where nodes refused because they know of other lists it will see the key in a moment.
+  if (always_writable(*op.write) && !(op.outdated && time_to_begin_anew(op)))
     return apply(op, {}, false);
   auto why = core.failure();
   why.unchanged = true;
