@@ -215,8 +215,19 @@ void batch_work::note_attempt(operation& op) {
     return;
   if (op.held && op.stores->failure().unchanged)
     return;
-  op.tried_before = std::make_shared<const attempt>(
-      attempt{latest(op.decided)->written, op.result, !op.held && is_replica(op)});
+  op.tried_before = attempt_of(op, known_until(op));
+}
+
+/// See attempt.
+timestamp batch_work::known_until(const operation& op) const {
+  if (!op.held)
+    return is_replica(op) ? UINT64_MAX : 0;
+  return op.stores->held() ? st_.loop->context().now() : 0;
+}
+
+attempt_ptr batch_work::attempt_of(const operation& op, timestamp known_until) {
+  return std::make_shared<const attempt>(
+      attempt{latest(op.decided)->written, op.result, known_until});
 }
 
 /// Another coordinator does it for the same client, under the view that this node has by now.
@@ -232,8 +243,8 @@ void batch_work::begin_anew(uint32_t index) {
   x.above = op.above;
   x.quorum = op.quorum;
   if (op.resuming)
-    x.held = std::make_shared<const held_decision>(
-        held_decision{op.decided, op.result, std::exchange(op.has_turn, false)});
+    x.held = std::make_shared<const held_decision>(held_decision{
+        op.decided, op.result, std::exchange(op.has_turn, false), op.stores->failure().unchanged});
   x.tried = op.tried_before;
   x.write = std::move(op.write);
   --st_.unanswered;

@@ -18,6 +18,8 @@ struct held_decision {
   record decided;
   outcome result;
   bool has_turn = false;
+  /// All who were asked to take it have refused.
+  bool nowhere = false;
 };
 
 /// Carries out the requests that one read from a client brought, or that another node forwarded:
@@ -99,6 +101,8 @@ struct coordinator_state {
     attempt_ptr tried_before;
     /// What was decided waits in this node's vnode until it is placed under newer lists.
     bool resuming = false;
+    /// What was decided can not be placed at W replicas.
+    bool unplaced = false;
     /// This node's vnode was not asked to take it, for the lists had changed.
     bool unstored = false;
   };

@@ -159,11 +159,14 @@ public:
   verdict on_refused(size_t place);
   /// The leader's own replica has not been asked to take it.
   bool held() const;
-  /// After `failed`: replicas refused it, and nobody has it.
+  /// After `failed`: replicas refused it.
+  bool refused() const;
+  /// The same, and nobody has it.
   bool only_refused() const;
 
   /// `unchanged` only when no place has it or may still take it.
   failed_answer failure() const;
+  /// Nobody who was asked may still take it.
   bool finished() const;
 
 private:
