@@ -227,7 +227,7 @@ timestamp batch_work::known_until(const operation& op) const {
 
 attempt_ptr batch_work::attempt_of(const operation& op, timestamp known_until) {
   return std::make_shared<const attempt>(
-      attempt{latest(op.decided)->written, op.result, known_until});
+      attempt{latest(op.decided)->written, op.base, op.result, known_until});
 }
 
 /// Another coordinator does it for the same client, under the view that this node has by now.
@@ -243,8 +243,9 @@ void batch_work::begin_anew(uint32_t index) {
   x.above = op.above;
   x.quorum = op.quorum;
   if (op.resuming)
-    x.held = std::make_shared<const held_decision>(held_decision{
-        op.decided, op.result, std::exchange(op.has_turn, false), op.stores->failure().unchanged});
+    x.held = std::make_shared<const held_decision>(held_decision{op.decided, op.base, op.result,
+                                                                 std::exchange(op.has_turn, false),
+                                                                 op.stores->failure().unchanged});
   x.tried = op.tried_before;
   x.write = std::move(op.write);
   --st_.unanswered;

@@ -16,6 +16,7 @@ namespace kai {
 /// be covered by the new dot as if it had happened.
 struct held_decision {
   record decided;
+  dot base;
   outcome result;
   bool has_turn = false;
   /// All who were asked to take it have refused.
@@ -69,6 +70,8 @@ struct coordinator_state {
     /// What the leader decided, answered when W replicas took `decided`.
     outcome result;
     record decided;
+    /// See attempt.
+    dot base;
     /// It was decided on what R replicas hold: see store_call::sole.
     bool sole = false;
     /// It waits in this node's vnode until others have accepted it.

@@ -157,6 +157,7 @@ void batch_work::on_applied(operation& op, answer& x) {
   if (y->value.empty())
     return reply(op, std::move(op.result));
   op.decided = std::move(y->value);
+  op.base = y->base;
   spread(op, op.sole && may_hold(op));
 }
 
@@ -266,6 +267,7 @@ bool batch_work::may_resume(const operation& op) const {
 
 void batch_work::resume(operation& op, const held_decision& x) {
   op.decided = x.decided;
+  op.base = x.base;
   op.result = x.result;
   op.has_turn = x.has_turn;
   op.sole = true;

@@ -125,6 +125,8 @@ private:
     auto previous = latest(current);
     decided.next->value_written =
         decided.keeps_value && previous ? previous->value_written : decided.next->written;
+    if (previous)
+      result.base = previous->written;
     if (what.tried)
       note_seen(current.seen, what.tried->written);
     overwrite(current, std::move(*decided.next));
@@ -154,7 +156,7 @@ private:
 
   /// The write was decided before, and is part of what R replicas hold: it has only to be at W.
   answer_body happened(const call& x, const apply_call& what, record current, const record& found) {
-    applied_answer result{what.tried->result, current};
+    applied_answer result{what.tried->result, current, what.tried->base};
     if (!what.stand_in && current != found)
       put(x, std::move(current), found);
     return result;

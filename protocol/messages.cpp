@@ -37,6 +37,8 @@ void encode(byte_writer& out, const attempt_ptr& x) {
     return;
   out.u64(x->written.node);
   out.u64(x->written.clock);
+  out.u64(x->base.node);
+  out.u64(x->base.clock);
   encode(out, x->result);
   out.u64(x->known_until);
 }
@@ -47,6 +49,8 @@ attempt_ptr decode_attempt(byte_reader& in) {
   attempt x;
   x.written.node = in.u64();
   x.written.clock = in.u64();
+  x.base.node = in.u64();
+  x.base.clock = in.u64();
   x.result = decode_outcome(in);
   x.known_until = in.u64();
   return std::make_shared<const attempt>(std::move(x));

@@ -159,6 +159,8 @@ struct lead_answer {
 struct applied_answer {
   outcome result;
   record value;
+  /// See attempt.
+  dot base = {};
 };
 
 /// Answer to service_call.

@@ -287,8 +287,11 @@ attempt_end end_of(const attempt& x, const record& now) {
   auto kept = x.known_until == UINT64_MAX;
   auto alone = now.versions.size() == 1;
   auto is_it = [&](const version& v) { return v.written == x.written; };
-  if (std::any_of(now.versions.begin(), now.versions.end(), is_it))
-    return alone || (kept && !is_it(*latest(now))) ? attempt_end::happened : attempt_end::none;
+  auto rivals = [&](const version& v) { return !is_it(v) && latest_order{}(x.base, v.written); };
+  if (std::any_of(now.versions.begin(), now.versions.end(), is_it)) {
+    auto rivalled = std::any_of(now.versions.begin(), now.versions.end(), rivals);
+    return !rivalled || (kept && !is_it(*latest(now))) ? attempt_end::happened : attempt_end::none;
+  }
   // Whoever replaced it has known it, where that was not its leader, of which only the last dot is
   // known.
   if (kept || !covers(now.seen, {x.written.node, x.written.clock + 1}))

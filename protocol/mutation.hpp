@@ -137,6 +137,8 @@ void write_anyway(decision& x, const record& current, const circumstances& aroun
 /// became of it.
 struct attempt {
   dot written;
+  /// The version that clients saw when it was decided; zero: none.
+  dot base;
   outcome result;
   /// Whatever its leader wrote up to this moment of its clock has known it: for so long it waited
   /// in the leader's vnode. UINT64_MAX: it is stored there. Later a record may cover the dot
@@ -145,9 +147,9 @@ struct attempt {
 };
 
 enum class attempt_end : uint8_t {
-  /// It has not taken effect: it is no part of the record, or one beside others that did not know
-  /// it and that were acknowledged, maybe. (A write that looked at nothing, and is stored at its
-  /// leader, has come before those that win over it.)
+  /// It has not taken effect: it is no part of the record, or stands beside a version that it did
+  /// not know and that won over what it was decided on: that was acknowledged, maybe. (A write that
+  /// looked at nothing, and is stored at its leader, has come before those that win over it.)
   none,
   happened,
   unknown,

@@ -235,6 +235,9 @@ caf::expected<topology> with_removed(const topology& now, const std::string& nam
         next.replicas[p] = targets[p];
   }
   plan_moves(next);
+  // Nothing names it any more. Where most members are gone it could not be voted out later.
+  if (forced)
+    let_out(next, [&](size_t m) { return m == *index; });
   let_in(next);
   return finished(now, std::move(next));
 }

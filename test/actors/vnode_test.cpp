@@ -403,7 +403,7 @@ TEST_CASE("a write that was tried under other lists happens once") {
   vnode_world w;
   auto first = applied(w.one(apply(mutation_kind::set, "1"))).value;
   auto tried = applied(w.one(apply(mutation_kind::append, "x", first, true))).value;
-  attempt before{latest(tried)->written, {}, UINT64_MAX};
+  attempt before{latest(tried)->written, latest(first)->written, {}, UINT64_MAX};
   auto again = [&](const record& base) {
     auto x = apply(mutation_kind::append, "x", base, true);
     x.tried = std::make_shared<const attempt>(before);
@@ -431,7 +431,7 @@ TEST_CASE("a write that was tried under other lists happens once") {
     CHECK(applied(again(later)).value == later);
   }
   SECTION("nobody has it") {
-    before = {{78, w.wall_now() - 1}, {}, 0};
+    before = {{78, w.wall_now() - 1}, {}, {}, 0};
     auto next = applied(again(tried)).value;
     CHECK(latest(next)->value.str() == "1xx");
     CHECK(covers(next.seen, before.written));

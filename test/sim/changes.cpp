@@ -97,6 +97,8 @@ public:
       return say(name(*victim) + " stays off: it is no member any more");
     say(name(*victim) + " starts");
     cluster_.restart(*victim);
+    if (end == 1)
+      replace_by_force(*victim);
   }
 
   /// Nodes that are no members any more end, as their processes would.
@@ -159,6 +161,23 @@ private:
         " ms: " + what + "\n";
   }
 
+  /// Of two members the one that lost its disk, and so its votes, leaves no majority that could take
+  /// it back. The operator says by force that its data is gone; then it joins as a new one.
+  void replace_by_force(size_t i) {
+    run_for(3s);
+    auto other = some_index();
+    if (!other || cluster_.serves(i) || cluster_.node(*other).loop->view->topo.members.size() > 2)
+      return;
+    say(name(i) + " stops");
+    cluster_.crash(i);
+    run_for(1500ms);
+    order(change_order::kind::remove, name(i), true);
+    run_for(1s);
+    cluster_.wipe(i);
+    say(name(i) + " starts");
+    cluster_.restart(i);
+  }
+
   std::optional<size_t> some_index() {
     std::vector<size_t> serving;
     for (size_t i = 0; i < cluster_.size(); ++i)
@@ -198,13 +217,14 @@ private:
   }
 
   /// Through any node, and without waiting for the answer.
-  void order(change_order::kind what, const std::string& whom) {
+  void order(change_order::kind what, const std::string& whom, bool forced = false) {
     auto through = some_index();
     if (!through)
       return;
     change_order x;
     x.what = what;
     x.name = whom;
+    x.forced = forced;
     auto wish = what == change_order::kind::leave    ? whom + " is to leave"
                 : what == change_order::kind::remove ? whom + " is to be removed"
                                                      : std::string{"all is to be as before"};
