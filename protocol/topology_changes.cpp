@@ -235,10 +235,10 @@ caf::expected<topology> with_removed(const topology& now, const std::string& nam
         next.replicas[p] = targets[p];
   }
   plan_moves(next);
-  // Nothing names it any more. Where most members are gone it could not be voted out later.
-  if (forced)
-    let_out(next, [&](size_t m) { return m == *index; });
   let_in(next);
+  // Nothing names it any more, and where most members are dead no later vote would let it out.
+  if (forced)
+    let_out(next, [&](size_t m) { return next.members[m].state == member_state::removed; });
   return finished(now, std::move(next));
 }
 
