@@ -4,6 +4,8 @@
 
 #include <caf/event_based_actor.hpp>
 
+#include "test/sim/invariants.hpp"
+
 namespace kai::test {
 
 namespace {
@@ -36,8 +38,8 @@ sim_options cluster_for(const change_options& options) {
 /// Has the members change, and looks after those that go.
 class changer {
 public:
-  changer(sim_cluster& cluster, workload& load)
-      : cluster_(cluster), load_(load), random_(cluster.random()()) {}
+  changer(sim_cluster& cluster, workload& load, invariants& watch)
+      : cluster_(cluster), load_(load), watch_(watch), random_(cluster.random()()) {}
 
   const std::string& story() const { return *story_; }
 
@@ -66,6 +68,7 @@ public:
     auto time = std::chrono::milliseconds{200 + random(2500)};
     if (random(3) == 0) {
       say(name(*victim) + " is cut off");
+      watch_.cut_off(*victim, true);
       for (size_t j = 0; j < cluster_.size(); ++j)
         if (j != *victim)
           cluster_.cut(*victim, j);
@@ -73,6 +76,7 @@ public:
       for (size_t j = 0; j < cluster_.size(); ++j)
         if (j != *victim)
           cluster_.heal(*victim, j);
+      watch_.cut_off(*victim, false);
       return;
     }
     say(name(*victim) + " crashes");
@@ -88,6 +92,7 @@ public:
     } else if (end == 1) {
       say("its disk is replaced");
       cluster_.wipe(*victim);
+      watch_.emptied(*victim, true);
     }
     auto other = some_index();
     if (cluster_.is_up(*victim) || !other)
@@ -103,6 +108,7 @@ public:
 
   /// Nodes that are no members any more end, as their processes would.
   void look_after() {
+    watch_.look();
     epochs_.resize(cluster_.size());
     for (size_t i = 0; i < cluster_.size(); ++i)
       if (cluster_.is_up(i) && cluster_.node(i).context->epoch() != epochs_[i]) {
@@ -137,7 +143,7 @@ public:
 
   /// Every change has ended, and every replica counts.
   bool rest() {
-    return cluster_.run_until(
+    auto rested = cluster_.run_until(
         [&] {
           look_after();
           for (size_t i = 0; i < cluster_.size(); ++i)
@@ -149,6 +155,9 @@ public:
           return cluster_.caught_up();
         },
         rest_max);
+    if (rested)
+      watch_.rested();
+    return rested;
   }
 
 private:
@@ -205,6 +214,7 @@ private:
     auto i = free[random(free.size())];
     say(name(i) + " joins");
     cluster_.wipe(i);
+    watch_.emptied(i, false);
     cluster_.restart(i);
   }
 
@@ -232,6 +242,7 @@ private:
 
   sim_cluster& cluster_;
   workload& load_;
+  invariants& watch_;
   std::mt19937_64 random_;
   std::vector<uint64_t> epochs_;
   /// Since when a node is no member any more, while it is still there.
@@ -295,11 +306,13 @@ simulation_result simulate_changes(const change_options& options) {
   auto operations = options.operations ? options.operations : 60 + random() % 120;
   simulation_result result;
   {
+    invariants watch{*cluster};
+    what.on_answer = [&watch](auto& key, auto& x) { watch.acknowledged(key, x); };
     workload load{*cluster, what};
-    changer members{*cluster, load};
+    changer members{*cluster, load, watch};
     result.problem =
         drive(*cluster, load, members, options, std::max<size_t>(1, operations / what.clients));
-    result.problem += check(load, options.faults, result.undecided);
+    result.problem += watch.problem() + check(load, options.faults, result.undecided);
     count(result, *cluster, load);
     if (!result.problem.empty())
       result.problem += members.story();
