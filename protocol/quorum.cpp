@@ -207,6 +207,7 @@ write_core::verdict write_core::on_replica_down(size_t place, bool stand_in, boo
 
 write_core::verdict write_core::on_failure(size_t place, const failed_answer& x) {
   places_[place] = place_state::failed;
+  in_doubt_ |= x.reason == errc::not_owner ? 1u << place : 0;
   failures_unchanged_ = failures_unchanged_ && x.unchanged;
   if (x.reason != errc::peer_down && x.reason != errc::timed_out)
     reason_ = x.reason;

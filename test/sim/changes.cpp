@@ -80,6 +80,7 @@ public:
       return;
     }
     say(name(*victim) + " crashes");
+    watch_.crashes(*victim, load_.keys());
     cluster_.crash(*victim);
     load_.lose_node(*victim);
     run_for(time);

@@ -58,6 +58,11 @@ void invariants::acknowledged(const std::string& key, const operation& x) {
     check(key, y);
 }
 
+void invariants::crashes(size_t node, const std::vector<std::string>& keys) {
+  for (auto& key : keys)
+    note_record(node, key);
+}
+
 void invariants::emptied(size_t node, bool lost) {
   nodes_[node].has.clear();
   disks_lost_ += lost;
@@ -84,10 +89,14 @@ bool invariants::note_epochs() {
   return changed;
 }
 
+void invariants::note_record(size_t node, const std::string& key) {
+  if (cluster_.is_up(node) && cluster_.node(node).loop->view)
+    nodes_[node].has[key] = held_by(cluster_.node(node), key, newest_.settings.partitions);
+}
+
 void invariants::note_records(const std::string& key) {
   for (size_t i = 0; i < nodes_.size(); ++i)
-    if (cluster_.is_up(i) && cluster_.node(i).loop->view)
-      nodes_[i].has[key] = held_by(cluster_.node(i), key, newest_.settings.partitions);
+    note_record(i, key);
 }
 
 void invariants::check(const std::string& key, const dot& written) {

@@ -28,6 +28,8 @@ public:
   void acknowledged(const std::string& key, const operation& x);
   /// Whether the node can not be reached although it is up.
   void cut_off(size_t node, bool is) { nodes_[node].cut_off = is; }
+  /// The node is about to crash; what it has of `keys` will be on its disk.
+  void crashes(size_t node, const std::vector<std::string>& keys);
   /// The node has an empty disk now. `lost`: it held a member's data.
   void emptied(size_t node, bool lost);
   /// Every replica has everything again.
@@ -46,6 +48,7 @@ private:
   };
 
   bool note_epochs();
+  void note_record(size_t node, const std::string& key);
   void note_records(const std::string& key);
   void check(const std::string& key, const dot& written);
   void check_all();
