@@ -153,8 +153,8 @@ public:
   /// not count in the place of one that others may read.
   verdict on_replica_down(size_t place, bool stand_in, bool unchanged = true,
                           bool confirmed = true);
-  /// Neither the replica nor a stand-in took it. One that knows of other lists is alive, and read by
-  /// those who know them too: hints do not count in its place either.
+  /// Neither the replica nor a stand-in took it. One that knows of other lists is alive, and read
+  /// by those who know them too: hints do not count in its place either.
   verdict on_failure(size_t place, const failed_answer& x);
   /// The replica has a version that the leader did not know (store_call::sole).
   verdict on_refused(size_t place);

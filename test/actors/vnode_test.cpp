@@ -436,6 +436,17 @@ TEST_CASE("a write that was tried under other lists happens once") {
     CHECK(latest(next)->value.str() == "1xx");
     CHECK(covers(next.seen, before.written));
   }
+  SECTION("nobody has it, and it changes nothing: what is there is written once more, above it") {
+    before = {{78, w.wall_now() - 1}, {}, {}, 0};
+    auto x = apply(mutation_kind::add, "new", tried, true);
+    x.tried = std::make_shared<const attempt>(before);
+    auto answer = applied(w.one(x));
+    CHECK(answer.result.kind == outcome_kind::not_stored);
+    CHECK(answer.result.cas == 0);
+    CHECK(latest(answer.value)->value.str() == "1x");
+    CHECK(cas_unique(answer.value) == cas_unique(tried));
+    CHECK(covers(answer.value.seen, before.written));
+  }
 }
 
 TEST_CASE("a dot above what the coordinator waits for is not made") {
