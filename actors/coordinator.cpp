@@ -151,7 +151,8 @@ void batch_work::read_done(operation& op) {
   if (!core.failed())
     return apply(op, core.result(), true);
   // What cannot see the key's state does not act on it; only `delete` goes on, as `set` would.
-  if (always_writable(*op.write))
+  // Where nodes refused because they know of other lists it will see the key in a moment.
+  if (always_writable(*op.write) && !(op.outdated && time_to_begin_anew(op)))
     return apply(op, {}, false);
   auto why = core.failure();
   why.unchanged = true;
@@ -215,8 +216,19 @@ void batch_work::note_attempt(operation& op) {
     return;
   if (op.held && op.stores->failure().unchanged)
     return;
-  op.tried_before = std::make_shared<const attempt>(
-      attempt{latest(op.decided)->written, op.result, !op.held && is_replica(op)});
+  op.tried_before = attempt_of(op, known_until(op));
+}
+
+/// See attempt.
+timestamp batch_work::known_until(const operation& op) const {
+  if (!op.held)
+    return is_replica(op) ? UINT64_MAX : 0;
+  return op.stores->held() ? st_.loop->context().now() : 0;
+}
+
+attempt_ptr batch_work::attempt_of(const operation& op, timestamp known_until) {
+  return std::make_shared<const attempt>(
+      attempt{latest(op.decided)->written, op.base, op.result, known_until});
 }
 
 /// Another coordinator does it for the same client, under the view that this node has by now.
@@ -232,8 +244,9 @@ void batch_work::begin_anew(uint32_t index) {
   x.above = op.above;
   x.quorum = op.quorum;
   if (op.resuming)
-    x.held = std::make_shared<const held_decision>(
-        held_decision{op.decided, op.result, std::exchange(op.has_turn, false)});
+    x.held = std::make_shared<const held_decision>(held_decision{op.decided, op.base, op.result,
+                                                                 std::exchange(op.has_turn, false),
+                                                                 op.stores->failure().unchanged});
   x.tried = op.tried_before;
   x.write = std::move(op.write);
   --st_.unanswered;

@@ -16,8 +16,11 @@ namespace kai {
 /// be covered by the new dot as if it had happened.
 struct held_decision {
   record decided;
+  dot base;
   outcome result;
   bool has_turn = false;
+  /// All who were asked to take it have refused.
+  bool nowhere = false;
 };
 
 /// Carries out the requests that one read from a client brought, or that another node forwarded:
@@ -67,6 +70,8 @@ struct coordinator_state {
     /// What the leader decided, answered when W replicas took `decided`.
     outcome result;
     record decided;
+    /// See attempt.
+    dot base;
     /// It was decided on what R replicas hold: see store_call::sole.
     bool sole = false;
     /// It waits in this node's vnode until others have accepted it.
@@ -101,6 +106,8 @@ struct coordinator_state {
     attempt_ptr tried_before;
     /// What was decided waits in this node's vnode until it is placed under newer lists.
     bool resuming = false;
+    /// What was decided can not be placed at W replicas.
+    bool unplaced = false;
     /// This node's vnode was not asked to take it, for the lists had changed.
     bool unstored = false;
   };

@@ -79,6 +79,8 @@ private:
   void begin_anew_later(operation& op);
   bool in_doubt(const operation& op) const;
   void note_attempt(operation& op);
+  timestamp known_until(const operation& op) const;
+  static attempt_ptr attempt_of(const operation& op, timestamp known_until);
   /// A node was slow, or knows of other lists than this operation: which may be why it fails.
   void note_refusal(operation& op, const answer& x) {
     auto why = std::get_if<failed_answer>(&x.what);

@@ -157,6 +157,7 @@ void batch_work::on_applied(operation& op, answer& x) {
   if (y->value.empty())
     return reply(op, std::move(op.result));
   op.decided = std::move(y->value);
+  op.base = y->base;
   spread(op, op.sole && may_hold(op));
 }
 
@@ -228,11 +229,15 @@ void batch_work::on_hint_answer(operation& op, const call_tag& tag, const answer
 
 void batch_work::settle(operation& op, write_core::verdict x) {
   switch (x) {
-  case write_core::verdict::wait: return;
+  case write_core::verdict::wait: break;
   case write_core::verdict::commit: return commit(op);
   case write_core::verdict::done: return reply(op, std::move(op.result));
-  case write_core::verdict::failed: return decide_anew(op);
+  case write_core::verdict::failed: op.unplaced = true;
   }
+  // Where lists changed, those who have not answered yet tell whether anybody has it.
+  auto may_be_nowhere = op.held && op.outdated && !op.stores->finished();
+  if (op.unplaced && !op.replied && !may_be_nowhere)
+    decide_anew(op);
 }
 
 /// Enough other replicas have accepted the decision.
@@ -262,26 +267,30 @@ bool batch_work::may_resume(const operation& op) const {
 
 void batch_work::resume(operation& op, const held_decision& x) {
   op.decided = x.decided;
+  op.base = x.base;
   op.result = x.result;
   op.has_turn = x.has_turn;
   op.sole = true;
   if (is_replica(op))
     return spread(op, true);
   // Somebody else has to lead it now.
+  if (!x.nowhere)
+    op.tried_before = attempt_of(op, st_.loop->context().now());
   release(op);
-  op.tried_before =
-      std::make_shared<const attempt>(attempt{latest(op.decided)->written, op.result});
   op.outdated = true;
-  fail(op, {errc::not_owner, false, "the partition's replicas are others"});
+  fail(op, {errc::not_owner, x.nowhere, "the partition's replicas are others"});
 }
 
-/// Two leaders decided at the same time, and the other one's decision reached the replicas first:
-/// decided once more, on top of that. Nobody has the first decision.
+/// Two leaders decided at the same time, and the other one's decision reached replicas first:
+/// decided once more, on top of that, and of what those have who accepted the first decision.
 void batch_work::decide_anew(operation& op) {
+  op.unplaced = false;
   auto held = op.stores->held();
-  auto anew = op.stores->only_refused() && op.round < limits::conditional_rounds_max && !late(op);
+  auto anew = op.stores->refused() && op.round < limits::conditional_rounds_max && !late(op);
   if (!anew)
     fail(op, op.stores->failure());
+  else if (!op.stores->only_refused())
+    op.tried_before = attempt_of(op, known_until(op));
   if (held && !op.resuming)
     release(op);
   if (!anew)

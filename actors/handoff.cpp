@@ -86,8 +86,8 @@ void on_dropped(pointer self, answer& x) {
     // Once more after the last: a write that was decided before may have come in between.
     if (done->dropped > 0)
       st.leftovers.push_front(head);
-  } else if (auto why = std::get_if<failed_answer>(&x.what);
-             !why || why->reason != errc::not_owner) {
+  } else {
+    // Refused where the lists have changed again: that it is back here, the view will tell.
     head.due = now(self) + limits::sync_retry;
     st.leftovers.push_back(head);
   }

@@ -92,15 +92,15 @@ private:
     // another one of this node is.
     if (auto held = held_version(x.key); held && !what.conditional)
       current = merge(current, *held);
-    if (what.tried && covers(current.seen, what.tried->written)) {
-      auto& dot_tried = what.tried->written;
-      // Where the leader's next dot is not covered, what covers this one has known it.
-      auto passed_over = covers(current.seen, {dot_tried.node, dot_tried.clock + 1});
-      if (!what.tried->kept && passed_over && !holds(current, dot_tried))
+    if (what.tried) {
+      auto end = end_of(*what.tried, current);
+      if (end == attempt_end::unknown)
         return failed_answer{errc::quorum_failed, false,
                              "the lists of the key's replicas changed, and others have written it"};
-      if (counts(current, dot_tried))
+      if (end == attempt_end::happened)
         return happened(x, what, std::move(current), *found);
+      std::erase_if(current.versions,
+                    [&](const version& v) { return v.written == what.tried->written; });
     }
     // The dot first: whatever mark lies below it is known by now (topology_keeper's flush_all), and
     // is what the decision goes by.
@@ -112,6 +112,9 @@ private:
                          options.memcache.max_item_size};
     auto decided =
         what.conditional ? decide(what.what, current, around) : decide_blindly(what.what);
+    auto changes = decided.next.has_value();
+    if (!changes && what.tried)
+      write_anyway(decided, current, around);
     applied_answer result;
     result.result = std::move(decided.answer);
     if (!decided.next)
@@ -122,10 +125,13 @@ private:
     auto previous = latest(current);
     decided.next->value_written =
         decided.keeps_value && previous ? previous->value_written : decided.next->written;
+    if (previous)
+      result.base = previous->written;
     if (what.tried)
       note_seen(current.seen, what.tried->written);
     overwrite(current, std::move(*decided.next));
-    result.result.cas = cas_unique(current);
+    if (changes)
+      result.result.cas = cas_unique(current);
     result.value = current;
     if (what.hold)
       st_.held[x.key] = {std::move(current), around.now};
@@ -148,18 +154,9 @@ private:
     return i == st_.held.end() ? nullptr : &i->second.value;
   }
 
-  /// Whether the attempt is part of what R replicas hold. Not if it would win over something that
-  /// it did not know and that was acknowledged, maybe, when it was decided: then it is taken out.
-  static bool counts(record& current, const dot& attempt) {
-    if (current.versions.size() == 1 || latest(current)->written != attempt)
-      return true;
-    std::erase_if(current.versions, [&](const version& v) { return v.written == attempt; });
-    return false;
-  }
-
   /// The write was decided before, and is part of what R replicas hold: it has only to be at W.
   answer_body happened(const call& x, const apply_call& what, record current, const record& found) {
-    applied_answer result{what.tried->result, current};
+    applied_answer result{what.tried->result, current, what.tried->base};
     if (!what.stand_in && current != found)
       put(x, std::move(current), found);
     return result;

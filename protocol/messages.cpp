@@ -37,8 +37,10 @@ void encode(byte_writer& out, const attempt_ptr& x) {
     return;
   out.u64(x->written.node);
   out.u64(x->written.clock);
+  out.u64(x->base.node);
+  out.u64(x->base.clock);
   encode(out, x->result);
-  out.u8(x->kept);
+  out.u64(x->known_until);
 }
 
 attempt_ptr decode_attempt(byte_reader& in) {
@@ -47,8 +49,10 @@ attempt_ptr decode_attempt(byte_reader& in) {
   attempt x;
   x.written.node = in.u64();
   x.written.clock = in.u64();
+  x.base.node = in.u64();
+  x.base.clock = in.u64();
   x.result = decode_outcome(in);
-  x.kept = in.u8() != 0;
+  x.known_until = in.u64();
   return std::make_shared<const attempt>(std::move(x));
 }
 

@@ -30,15 +30,6 @@ struct store_call {
   bool sole = false;
 };
 
-/// A write that a leader decided and could not place at W replicas because the lists of its
-/// partition changed meanwhile. Whoever does it again looks first whether it happened.
-struct attempt {
-  dot written;
-  outcome result;
-  /// Its leader's own replica has it, so whatever that wrote since knows it. Else a record may
-  /// cover the dot without its having happened.
-  bool kept = false;
-};
 using attempt_ptr = std::shared_ptr<const attempt>;
 
 /// Lead this write: sent to the key's leader by the coordinator a client is connected to.
@@ -72,9 +63,9 @@ struct apply_call {
   /// other replicas have to accept it first. Until then, or until a release_call, no other leader's
   /// decision is accepted here.
   bool hold = false;
-  /// Where the record includes this attempt the write has happened, unless others wrote at the same
-  /// time and it would win over them. Else it is decided anew, above the attempt, so that what may
-  /// be left of it somewhere is replaced. Where that can not be told the write fails.
+  /// Where the attempt has happened (kai::end_of) the write only has to be at W. Else it is decided
+  /// anew, above the attempt, so that what may be left of it somewhere is replaced, even where it
+  /// changes nothing any more. Where that can not be told the write fails.
   attempt_ptr tried = {};
 };
 
@@ -168,6 +159,8 @@ struct lead_answer {
 struct applied_answer {
   outcome result;
   record value;
+  /// See attempt.
+  dot base = {};
 };
 
 /// Answer to service_call.
@@ -262,7 +255,7 @@ struct hello {
 };
 
 /// Version of the messages between nodes.
-inline constexpr uint32_t protocol_version = 2;
+inline constexpr uint32_t protocol_version = 3;
 
 void encode(byte_writer& out, const hello& x);
 hello decode_hello(byte_reader& in);

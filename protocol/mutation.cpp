@@ -1,5 +1,6 @@
 #include "protocol/mutation.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <limits>
@@ -270,6 +271,34 @@ decision decide_blindly(const mutation& what) {
     result.next->tombstone = true;
   }
   return result;
+}
+
+void write_anyway(decision& x, const record& current, const circumstances& around) {
+  auto old = latest(current);
+  if (old && visible(*old, around.now, around.flushed))
+    keep_value(x, *old);
+  else
+    x.next.emplace().tombstone = true;
+}
+
+attempt_end end_of(const attempt& x, const record& now) {
+  if (!covers(now.seen, x.written))
+    return attempt_end::none;
+  auto kept = x.known_until == UINT64_MAX;
+  auto alone = now.versions.size() == 1;
+  auto is_it = [&](const version& v) { return v.written == x.written; };
+  auto rivals = [&](const version& v) { return !is_it(v) && latest_order{}(x.base, v.written); };
+  if (std::any_of(now.versions.begin(), now.versions.end(), is_it)) {
+    auto rivalled = std::any_of(now.versions.begin(), now.versions.end(), rivals);
+    return !rivalled || (kept && !is_it(*latest(now))) ? attempt_end::happened : attempt_end::none;
+  }
+  // Whoever replaced it has known it, where that was not its leader, of which only the last dot is
+  // known.
+  if (kept || !covers(now.seen, {x.written.node, x.written.clock + 1}))
+    return attempt_end::happened;
+  auto& last = now.versions[0].written;
+  auto knew_it = alone && last.node == x.written.node && last.clock <= x.known_until;
+  return knew_it ? attempt_end::happened : attempt_end::unknown;
 }
 
 mutation rewrite_of(const version& x) {

@@ -128,6 +128,36 @@ decision decide(const mutation& what, const record& current, const circumstances
 /// state and so says "deleted" either way.
 decision decide_blindly(const mutation& what);
 
+/// Makes of a decision that changes nothing one that writes what is there once more: what the same
+/// write may have left elsewhere when it was tried before is replaced by that.
+void write_anyway(decision& x, const record& current, const circumstances& around);
+
+/// A write that was decided and could not be placed at W replicas, because the lists of its
+/// partition changed or because some of them refused it. Whoever does it again looks first what
+/// became of it.
+struct attempt {
+  dot written;
+  /// The version that clients saw when it was decided; zero: none.
+  dot base;
+  outcome result;
+  /// Whatever its leader wrote up to this moment of its clock has known it: for so long it waited
+  /// in the leader's vnode. UINT64_MAX: it is stored there. Later a record may cover the dot
+  /// without its having happened.
+  timestamp known_until = 0;
+};
+
+enum class attempt_end : uint8_t {
+  /// It has not taken effect: it is no part of the record, or stands beside a version that it did
+  /// not know and that won over what it was decided on: that was acknowledged, maybe. (A write that
+  /// looked at nothing, and is stored at its leader, has come before those that win over it.)
+  none,
+  happened,
+  unknown,
+};
+
+/// What became of it, by a record that R replicas hold.
+attempt_end end_of(const attempt& x, const record& now);
+
 /// The blind write that leaves `x` once more: for a version whose dot turned out too low to be
 /// seen.
 mutation rewrite_of(const version& x);

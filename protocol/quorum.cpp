@@ -207,6 +207,7 @@ write_core::verdict write_core::on_replica_down(size_t place, bool stand_in, boo
 
 write_core::verdict write_core::on_failure(size_t place, const failed_answer& x) {
   places_[place] = place_state::failed;
+  in_doubt_ |= x.reason == errc::not_owner ? 1u << place : 0;
   failures_unchanged_ = failures_unchanged_ && x.unchanged;
   if (x.reason != errc::peer_down && x.reason != errc::timed_out)
     reason_ = x.reason;
@@ -225,8 +226,10 @@ size_t write_core::number(place_state s) const {
 
 bool write_core::held() const { return number(place_state::held) > 0; }
 
+bool write_core::refused() const { return number(place_state::refused) > 0; }
+
 bool write_core::only_refused() const {
-  return failures_unchanged_ && number(place_state::refused) > 0 &&
+  return failures_unchanged_ && refused() &&
          number(place_state::stored) + number(place_state::hinted) == 0 &&
          number(place_state::waiting) == 0;
 }
@@ -300,7 +303,10 @@ failed_answer write_core::failure() const {
 }
 
 bool write_core::finished() const {
-  return number(place_state::waiting) + number(place_state::waiting_for_stand_in) == 0;
+  // Stand-ins get nothing before the leader's own replica.
+  auto asked =
+      number(place_state::waiting) + (held() ? 0 : number(place_state::waiting_for_stand_in));
+  return asked == 0;
 }
 
 } // namespace kai

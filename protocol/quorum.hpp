@@ -153,17 +153,21 @@ public:
   /// not count in the place of one that others may read.
   verdict on_replica_down(size_t place, bool stand_in, bool unchanged = true,
                           bool confirmed = true);
-  /// Neither the replica nor a stand-in took it.
+  /// Neither the replica nor a stand-in took it. One that knows of other lists is alive, and read
+  /// by those who know them too: hints do not count in its place either.
   verdict on_failure(size_t place, const failed_answer& x);
   /// The replica has a version that the leader did not know (store_call::sole).
   verdict on_refused(size_t place);
   /// The leader's own replica has not been asked to take it.
   bool held() const;
-  /// After `failed`: replicas refused it, and nobody has it.
+  /// After `failed`: replicas refused it.
+  bool refused() const;
+  /// The same, and nobody has it.
   bool only_refused() const;
 
   /// `unchanged` only when no place has it or may still take it.
   failed_answer failure() const;
+  /// Nobody who was asked may still take it.
   bool finished() const;
 
 private:
@@ -194,7 +198,7 @@ private:
   per_place<place_state> places_;
   /// So many of the places that count have to be real replicas, more than half of each list.
   bool decision_ = false;
-  /// Places whose replicas are not confirmed to be down.
+  /// Places that failed, whose replicas are not confirmed to be down.
   uint32_t in_doubt_ = 0;
   bool decided_ = false;
   /// No failure left open whether its node stored.

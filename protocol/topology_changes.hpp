@@ -27,8 +27,7 @@ caf::expected<topology> with_leaving(const topology& now, const std::string& nam
 
 /// `now` with a dead member on its way out. `alive`: per member. Refused while it is alive; and,
 /// unless forced, where a partition has so few other live replicas that an acknowledged write may
-/// be at none of them. Forced, what only the member had is given up: it is dropped from the lists
-/// at once.
+/// be at none of them. Forced, what only the member had is given up: it is out at once.
 caf::expected<topology> with_removed(const topology& now, const std::string& name,
                                      const std::vector<bool>& alive, bool forced);
 

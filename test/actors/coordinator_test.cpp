@@ -269,6 +269,25 @@ TEST_CASE("delete goes on where the key's state can not be seen") {
   CHECK(failure_of(c.serve_one(0, c.write(kind::add, "k", "x"))).unchanged);
 }
 
+TEST_CASE("a delete that is refused because lists changed is begun anew, and sees the key then") {
+  local_cluster c{3};
+  auto key = c.key_led_by(0);
+  size_t refused = 0;
+  for (size_t i : {1, 2})
+    c.at(i).swallow = [&, done = false](call_batch& batch) mutable {
+      if (has<read_call>(batch) && !std::exchange(done, true)) {
+        ++refused;
+        for (auto& x : batch.calls)
+          ++x.changed_at;
+      }
+      return false;
+    };
+  CHECK(outcome_of(c.serve_one(0, c.write(kind::remove, key))) == outcome_kind::not_found);
+  CHECK(refused == 2);
+  CHECK(c.core(0).loop->count.begun_anew > 0);
+  check_idle(c, 0);
+}
+
 TEST_CASE("a request may want another number of replicas than the cluster's") {
   local_cluster c{3, {3, 3, 2, 8}};
   auto stored = [&](uint8_t quorum) {

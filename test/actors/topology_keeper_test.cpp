@@ -372,8 +372,14 @@ TEST_CASE("without a majority a member is removed by force alone, in an epoch fa
   CHECK(*imposed == epoch + limits::imposed_epochs);
   for (size_t i : {0, 1}) {
     CHECK(w.current(i).epoch == *imposed);
-    CHECK(w.current(i).find("n3")->state == member_state::removed);
+    CHECK_FALSE(w.current(i).find("n3"));
   }
+  // Of the three that are left two are alive: they vote again.
+  x.name = "n2";
+  REQUIRE(w.ask<uint64_t>(w.keepers[0].handle, x));
+  CHECK_FALSE(w.current(0).find("n2"));
+  CHECK(w.current(0).epoch < *imposed + limits::imposed_epochs);
+  CHECK(w.current(1) == w.current(0));
 }
 
 TEST_CASE("an epoch is decided with one of three members down, and learnt when it is back") {

@@ -406,7 +406,7 @@ TEST_CASE("a write that was tried under other lists happens once") {
   vnode_world w;
   auto first = applied(w.one(apply(mutation_kind::set, "1"))).value;
   auto tried = applied(w.one(apply(mutation_kind::append, "x", first, true))).value;
-  attempt before{latest(tried)->written, {}, true};
+  attempt before{latest(tried)->written, latest(first)->written, {}, UINT64_MAX};
   auto again = [&](const record& base) {
     auto x = apply(mutation_kind::append, "x", base, true);
     x.tried = std::make_shared<const attempt>(before);
@@ -419,12 +419,12 @@ TEST_CASE("a write that was tried under other lists happens once") {
   }
   SECTION("it was held by its leader and may have been passed over: nobody can say") {
     auto later = applied(w.one(apply(mutation_kind::append, "y", tried, true))).value;
-    before.kept = false;
+    before.known_until = 0;
     CHECK_FALSE(failure_in(again(later)).unchanged);
     CHECK(w.held() == later);
   }
   SECTION("it was held by its leader and others have written since, who knew it") {
-    before.kept = false;
+    before.known_until = 0;
     version v;
     v.written = v.value_written = {78, w.wall_now() - 1};
     v.value = blob::copy_of("z");
@@ -434,10 +434,21 @@ TEST_CASE("a write that was tried under other lists happens once") {
     CHECK(applied(again(later)).value == later);
   }
   SECTION("nobody has it") {
-    before = {{78, w.wall_now() - 1}, {}, false};
+    before = {{78, w.wall_now() - 1}, {}, {}, 0};
     auto next = applied(again(tried)).value;
     CHECK(latest(next)->value.str() == "1xx");
     CHECK(covers(next.seen, before.written));
+  }
+  SECTION("nobody has it, and it changes nothing: what is there is written once more, above it") {
+    before = {{78, w.wall_now() - 1}, {}, {}, 0};
+    auto x = apply(mutation_kind::add, "new", tried, true);
+    x.tried = std::make_shared<const attempt>(before);
+    auto answer = applied(w.one(x));
+    CHECK(answer.result.kind == outcome_kind::not_stored);
+    CHECK(answer.result.cas == 0);
+    CHECK(latest(answer.value)->value.str() == "1x");
+    CHECK(cas_unique(answer.value) == cas_unique(tried));
+    CHECK(covers(answer.value.seen, before.written));
   }
 }
 

@@ -189,6 +189,21 @@ TEST_CASE("replicas that refuse a write are alive, and do not let hints count") 
   CHECK(core.failure().reason == errc::contended);
 }
 
+TEST_CASE("nor does a replica that knows of other lists: its readers would miss the hint") {
+  const failed_answer moved_on{errc::not_owner, true, {}};
+  write_core core{{3, 2}};
+  core.on_stored(0);
+  core.on_replica_down(1, true);
+  CHECK(core.on_failure(2, moved_on) == verdict::failed);
+  CHECK(core.failure().reason == errc::not_owner);
+  // Only this node is alive beside it.
+  write_core hinted{{3, 2}};
+  hinted.on_replica_down(1, true);
+  hinted.on_hint(1);
+  hinted.on_failure(2, moved_on);
+  CHECK(hinted.on_stored(0) == verdict::failed);
+}
+
 TEST_CASE("no hint counts in the place of a replica that may be alive for others") {
   write_core core{{3, 2}};
   CHECK(core.on_stored(0) == verdict::wait);

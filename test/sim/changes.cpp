@@ -4,6 +4,8 @@
 
 #include <caf/event_based_actor.hpp>
 
+#include "test/sim/invariants.hpp"
+
 namespace kai::test {
 
 namespace {
@@ -36,8 +38,8 @@ sim_options cluster_for(const change_options& options) {
 /// Has the members change, and looks after those that go.
 class changer {
 public:
-  changer(sim_cluster& cluster, workload& load)
-      : cluster_(cluster), load_(load), random_(cluster.random()()) {}
+  changer(sim_cluster& cluster, workload& load, invariants& watch)
+      : cluster_(cluster), load_(load), watch_(watch), random_(cluster.random()()) {}
 
   const std::string& story() const { return *story_; }
 
@@ -66,6 +68,7 @@ public:
     auto time = std::chrono::milliseconds{200 + random(2500)};
     if (random(3) == 0) {
       say(name(*victim) + " is cut off");
+      watch_.cut_off(*victim, true);
       for (size_t j = 0; j < cluster_.size(); ++j)
         if (j != *victim)
           cluster_.cut(*victim, j);
@@ -73,9 +76,11 @@ public:
       for (size_t j = 0; j < cluster_.size(); ++j)
         if (j != *victim)
           cluster_.heal(*victim, j);
+      watch_.cut_off(*victim, false);
       return;
     }
     say(name(*victim) + " crashes");
+    watch_.crashes(*victim, load_.keys());
     cluster_.crash(*victim);
     load_.lose_node(*victim);
     run_for(time);
@@ -88,6 +93,7 @@ public:
     } else if (end == 1) {
       say("its disk is replaced");
       cluster_.wipe(*victim);
+      watch_.emptied(*victim, true);
     }
     auto other = some_index();
     if (cluster_.is_up(*victim) || !other)
@@ -97,10 +103,13 @@ public:
       return say(name(*victim) + " stays off: it is no member any more");
     say(name(*victim) + " starts");
     cluster_.restart(*victim);
+    if (end == 1)
+      replace_by_force(*victim);
   }
 
   /// Nodes that are no members any more end, as their processes would.
   void look_after() {
+    watch_.look();
     epochs_.resize(cluster_.size());
     for (size_t i = 0; i < cluster_.size(); ++i)
       if (cluster_.is_up(i) && cluster_.node(i).context->epoch() != epochs_[i]) {
@@ -135,7 +144,7 @@ public:
 
   /// Every change has ended, and every replica counts.
   bool rest() {
-    return cluster_.run_until(
+    auto rested = cluster_.run_until(
         [&] {
           look_after();
           for (size_t i = 0; i < cluster_.size(); ++i)
@@ -147,6 +156,9 @@ public:
           return cluster_.caught_up();
         },
         rest_max);
+    if (rested)
+      watch_.rested();
+    return rested;
   }
 
 private:
@@ -157,6 +169,15 @@ private:
         std::to_string(
             std::chrono::duration_cast<std::chrono::milliseconds>(cluster_.elapsed()).count()) +
         " ms: " + what + "\n";
+  }
+
+  /// Of two members the one that lost its disk, and so its votes, leaves no majority that could
+  /// take it back. The operator says by force that its data is gone; then it joins as a new one.
+  void replace_by_force(size_t i) {
+    run_for(3s);
+    auto other = some_index();
+    if (other && !cluster_.serves(i) && cluster_.node(*other).loop->view->topo.members.size() == 2)
+      order(change_order::kind::remove, name(i), true);
   }
 
   std::optional<size_t> some_index() {
@@ -194,17 +215,19 @@ private:
     auto i = free[random(free.size())];
     say(name(i) + " joins");
     cluster_.wipe(i);
+    watch_.emptied(i, false);
     cluster_.restart(i);
   }
 
   /// Through any node, and without waiting for the answer.
-  void order(change_order::kind what, const std::string& whom) {
+  void order(change_order::kind what, const std::string& whom, bool forced = false) {
     auto through = some_index();
     if (!through)
       return;
     change_order x;
     x.what = what;
     x.name = whom;
+    x.forced = forced;
     auto wish = what == change_order::kind::leave    ? whom + " is to leave"
                 : what == change_order::kind::remove ? whom + " is to be removed"
                                                      : std::string{"all is to be as before"};
@@ -220,6 +243,7 @@ private:
 
   sim_cluster& cluster_;
   workload& load_;
+  invariants& watch_;
   std::mt19937_64 random_;
   std::vector<uint64_t> epochs_;
   /// Since when a node is no member any more, while it is still there.
@@ -283,11 +307,13 @@ simulation_result simulate_changes(const change_options& options) {
   auto operations = options.operations ? options.operations : 60 + random() % 120;
   simulation_result result;
   {
+    invariants watch{*cluster};
+    what.on_answer = [&watch](auto& key, auto& x) { watch.acknowledged(key, x); };
     workload load{*cluster, what};
-    changer members{*cluster, load};
+    changer members{*cluster, load, watch};
     result.problem =
         drive(*cluster, load, members, options, std::max<size_t>(1, operations / what.clients));
-    result.problem += check(load, options.faults, result.undecided);
+    result.problem += watch.problem() + check(load, options.faults, result.undecided);
     count(result, *cluster, load);
     if (!result.problem.empty())
       result.problem += members.story();

@@ -257,6 +257,8 @@ void workload::note_answer(client& who, operation& x, const std::string& key, re
     if (x.result.cas != 0 && random(2) == 0)
       who.tokens[key] = x.result.cas;
   }
+  if (options_.on_answer)
+    options_.on_answer(key, x);
   for (auto c : to_string(x))
     trace_ = (trace_ ^ static_cast<unsigned char>(c)) * 0x100000001b3;
 }

@@ -25,6 +25,8 @@ struct workload_options {
   /// One operation in so many goes to a key of its own, which is set once and then, perhaps,
   /// deleted; 0: none.
   uint32_t own_key_one_in = 0;
+  /// If set, called with every answer.
+  std::function<void(const std::string& key, const operation&)> on_answer = {};
 };
 
 /// Clients that ask a cluster random things and write down what they see. Each talks to one node at
