@@ -236,6 +236,9 @@ caf::expected<topology> with_removed(const topology& now, const std::string& nam
   }
   plan_moves(next);
   let_in(next);
+  // Nothing names it any more, and where most members are dead no later vote would let it out.
+  if (forced)
+    let_out(next, [&](size_t m) { return next.members[m].state == member_state::removed; });
   return finished(now, std::move(next));
 }
 

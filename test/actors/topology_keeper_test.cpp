@@ -372,8 +372,43 @@ TEST_CASE("without a majority a member is removed by force alone, in an epoch fa
   CHECK(*imposed == epoch + limits::imposed_epochs);
   for (size_t i : {0, 1}) {
     CHECK(w.current(i).epoch == *imposed);
-    CHECK(w.current(i).find("n3")->state == member_state::removed);
+    CHECK_FALSE(w.current(i).find("n3"));
   }
+  // Of the three that are left two are alive: they vote again.
+  x.name = "n2";
+  REQUIRE(w.ask<uint64_t>(w.keepers[0].handle, x));
+  CHECK_FALSE(w.current(0).find("n2"));
+  CHECK(w.current(0).epoch < *imposed + limits::imposed_epochs);
+  CHECK(w.current(1) == w.current(0));
+}
+
+TEST_CASE("without a majority a change is refused at once, and what would help is said") {
+  keeper_world w{4};
+  w.bring_to_rest();
+  for (size_t i : {2, 3})
+    w.lose(i);
+  auto before = w.current(0);
+  using kind = change_order::kind;
+  struct row {
+    kind what;
+    const char* name;
+    const char* why;
+  };
+  for (auto& [what, name, why] :
+       std::vector<row>{{kind::leave, "n1", "only 2 of 4 members are alive"},
+                        {kind::remove, "n3", "give them up with `remove NAME --force`, one by one"},
+                        {kind::remove, "n1", "'n1' is alive"},
+                        {kind::remove, "nobody", "no member 'nobody'"},
+                        {kind::undo, "", "no change of members is under way"}}) {
+    change_order x;
+    x.what = what;
+    x.name = name;
+    auto done = w.ask<uint64_t>(w.keepers[0].handle, x);
+    REQUIRE_FALSE(done);
+    CHECK_THAT(message_of(done.error()), Catch::Contains(why));
+  }
+  CHECK(w.current(0) == before);
+  CHECK(w.current(1) == before);
 }
 
 TEST_CASE("an epoch is decided with one of three members down, and learnt when it is back") {

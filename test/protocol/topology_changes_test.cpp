@@ -232,6 +232,8 @@ TEST_CASE("only what is dead is removed, and not what may be the last to have so
   for (auto& names : holders(forced))
     CHECK(names.count("b") == 0);
   CHECK_FALSE(validate(forced));
+  CHECK_FALSE(forced.find("b"));
+  CHECK(forced.find("c")->state == member_state::up);
 }
 
 TEST_CASE("the only copy that is removed by force leaves empty partitions elsewhere") {
