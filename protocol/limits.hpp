@@ -247,9 +247,9 @@ inline constexpr size_t sync_keys_in_flight = 32;
 /// so many times as long as it took for each comparison that the node has under way. And the bytes
 /// in a lot while they are not.
 inline constexpr double idle_requests_per_second = 5;
-inline constexpr size_t busy_lot_share = 4;
-inline constexpr uint64_t busy_lot_bytes = 128 * 1024;
-inline constexpr double busy_rest_share = 1.5;
+inline constexpr size_t busy_lot_share = 2;
+inline constexpr uint64_t busy_lot_bytes = 256 * 1024;
+inline constexpr double busy_rest_share = 4;
 inline constexpr std::chrono::milliseconds busy_rest_min{1};
 inline constexpr std::chrono::milliseconds busy_rest_max{20};
 inline constexpr uint64_t idle_lot_bytes = 4 * 1024 * 1024;

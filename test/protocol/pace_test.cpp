@@ -36,9 +36,9 @@ TEST_CASE("lots are smaller while clients are busy, never empty, and small ones 
     size_t busy;
     size_t idle;
   };
-  for (auto& [most, bytes_each, busy, idle] : std::vector<row>{{32, 0, 8, 32},
-                                                               {32, 100, 8, 32},
-                                                               {32, 32 * 1024, 4, 32},
+  for (auto& [most, bytes_each, busy, idle] : std::vector<row>{{32, 0, 16, 32},
+                                                               {32, 100, 16, 32},
+                                                               {32, 32 * 1024, 8, 32},
                                                                {32, 1024 * 1024, 1, 4},
                                                                {32, 128 * 1024 * 1024, 1, 1},
                                                                {2, 0, 1, 2}}) {
@@ -54,9 +54,9 @@ TEST_CASE(
   pace x;
   x.heard(1000, 1s);
   CHECK(x.rest(0ns, 1) == limits::busy_rest_min);
-  CHECK(x.rest(2ms, 1) == 3ms);
-  CHECK(x.rest(2ms, 4) == 12ms);
-  CHECK(x.rest(2ms, 0) == 3ms);
+  CHECK(x.rest(1ms, 1) == 4ms);
+  CHECK(x.rest(1ms, 4) == 16ms);
+  CHECK(x.rest(1ms, 0) == 4ms);
   CHECK(x.rest(1h, 1000) == limits::busy_rest_max);
   x.heard(0, 1s);
   CHECK(x.rest(10s, 4) == 0ns);
