@@ -25,8 +25,13 @@ std::string hex(uint64_t x) { return fmt::format("{:016x}", x); }
 
 // --- this node -----------------------------------------------------------------------------------
 
+std::chrono::microseconds wall_time(const admin_state& st) {
+  return std::chrono::microseconds{st.context->wall_clock()};
+}
+
 void on_view(admin_state& st, const view_ptr& view) {
   st.view = view;
+  st.progress.see(view->topo, wall_time(st));
   auto& members = view->topo.members;
   std::erase_if(st.down_since, [&](auto& x) { return !view->topo.find(x.first); });
   for (size_t i = 0; i < members.size(); ++i)
@@ -61,7 +66,12 @@ json document_of(const admin_state& st, const own_reports& x) {
   out["unequal"] = json::object();
   for (auto& [name, count] : synced.unequal)
     out["unequal"][name] = count;
-  out["filled"] = synced.filled.size();
+  out["arriving"] = json::array();
+  for (auto& [partition, changed_at] : synced.filled)
+    out["arriving"].push_back({partition, 1});
+  for (auto& [partition, share] : synced.filling)
+    out["arriving"].push_back({partition, share});
+  out["received_per_second"] = synced.received_per_second;
   out["dropping"] = handoff.partitions;
   out["epoch"] = st.context->epoch();
   out["down_since"] = st.down_since;
@@ -178,6 +188,9 @@ caf::result<std::string> reach(pointer self, const std::string& name) {
 
 struct status_survey {
   view_ptr view;
+  /// As of this view and time.
+  change_progress progress;
+  std::chrono::microseconds time{0};
   std::vector<json> reports;
 };
 
@@ -215,6 +228,13 @@ json down_since(const status_survey& x, const std::string& name) {
   if (first == UINT64_MAX)
     return nullptr;
   return fmt::format("{:%FT%TZ}", fmt::gmtime(static_cast<std::time_t>(first / 1'000'000)));
+}
+
+std::vector<arrivals> arrivals_of(const status_survey& x) {
+  std::vector<arrivals> result;
+  for (auto& report : x.reports)
+    result.push_back(arrivals_in(report));
+  return result;
 }
 
 json status_document(const status_survey& x) {
@@ -265,6 +285,7 @@ json status_document(const status_survey& x) {
           {"settled", waiting.empty()},
           {"waiting_for", std::move(waiting)},
           {"moves", topo.moves.size()},
+          {"progress", progress_document(topo, arrivals_of(x), x.progress, x.time)},
           {"warning", zone_warning(topo)},
           {"members", std::move(members)}};
 }
@@ -274,6 +295,8 @@ void survey_members(pointer self, std::function<void(const status_survey&)> done
   auto& st = self->state;
   auto x = std::make_shared<status_survey>();
   x->view = st.view;
+  x->progress = st.progress;
+  x->time = wall_time(st);
   x->reports.resize(st.view->topo.members.size());
   std::vector<std::pair<member_index, call>> calls;
   for (size_t i = 0; i < x->reports.size(); ++i) {
@@ -342,37 +365,38 @@ caf::result<std::string> stats_cluster(pointer self) {
   return promise;
 }
 
-caf::result<std::string> ring(pointer self) {
-  auto promise = self->make_response_promise<std::string>();
-  auto view = self->state.view;
-  auto reports = std::make_shared<std::vector<fill_report>>(view->topo.members.size());
-  std::vector<std::pair<member_index, call>> calls;
-  for (size_t i = 0; i < reports->size() && !view->topo.moves.empty(); ++i) {
-    calls.emplace_back(static_cast<member_index>(i), call{});
-    calls.back().second.what = service_call{"admin", "filled"};
+json ring_document(const topology& topo, const std::vector<arrivals>& reports) {
+  json partitions = json::array();
+  for (size_t i = 0; i < topo.replicas.size(); ++i) {
+    json replicas = json::array();
+    for (auto x : topo.replicas[i])
+      replicas.push_back(topo.members[x].name);
+    partitions.push_back({{"partition", i}, {"replicas", std::move(replicas)}});
   }
-  auto each = [reports](size_t from, answer& x) {
-    if (auto text = std::get_if<text_answer>(&x.what))
-      if (auto report = decode_fill_report(text->text))
-        (*reports)[from] = std::move(*report);
-  };
-  auto all = [promise, view, reports]() mutable {
-    auto& topo = view->topo;
-    json partitions = json::array();
-    for (size_t i = 0; i < topo.replicas.size(); ++i) {
-      json replicas = json::array();
-      for (auto x : topo.replicas[i])
-        replicas.push_back(topo.members[x].name);
-      partitions.push_back({{"partition", i}, {"replicas", std::move(replicas)}});
-    }
-    promise.deliver(json{{"epoch", topo.epoch},
-                         {"partitions", std::move(partitions)},
-                         {"moves", moves_document(topo, *reports)},
-                         {"warning", zone_warning(topo)}}
-                        .dump());
-  };
-  self->state.surveys.ask(self, view.get(), std::move(calls), each, all);
+  return {{"epoch", topo.epoch},
+          {"partitions", std::move(partitions)},
+          {"moves", moves_document(topo, reports)},
+          {"warning", zone_warning(topo)}};
+}
+
+caf::result<std::string> ring(pointer self) {
+  auto& topo = self->state.view->topo;
+  if (topo.moves.empty())
+    return ring_document(topo, {}).dump();
+  auto promise = self->make_response_promise<std::string>();
+  survey_members(self, [promise](const status_survey& x) mutable {
+    promise.deliver(ring_document(x.view->topo, arrivals_of(x)).dump());
+  });
   return promise;
+}
+
+std::string price_of_force(const std::string& name, bool without_vote) {
+  auto result = name + " is given up, with every acknowledged write that only dead members have";
+  if (without_vote)
+    result +=
+        "; most members are dead, so this node decided alone: should they be alive after all, "
+        "cut off from here, what they have done meanwhile is lost";
+  return result;
 }
 
 /// Has the change voted on; what follows goes by itself.
@@ -384,11 +408,16 @@ caf::result<std::string> change(pointer self, const std::string& command,
   if (order.what != kind::undo)
     order.name = arguments[0];
   order.forced = !arguments.empty() && arguments.back() == "--force";
+  auto by_force = order.forced && order.what == kind::remove ? order.name : std::string{};
+  auto before = self->state.view->topo.epoch;
   auto promise = self->make_response_promise<std::string>();
   self->request(self->state.sources.topology, limits::join_deadline, std::move(order))
       .then(
-          [promise](uint64_t epoch) mutable {
-            promise.deliver(json{{"epoch", epoch}}.dump());
+          [promise, by_force, before](uint64_t epoch) mutable {
+            json out{{"epoch", epoch}};
+            if (!by_force.empty())
+              out["warning"] = price_of_force(by_force, epoch - before >= limits::imposed_epochs);
+            promise.deliver(out.dump());
           },
           [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
   return promise;

@@ -4,6 +4,7 @@
 
 #include "actors/node_context.hpp"
 #include "actors/survey.hpp"
+#include "protocol/progress.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -22,7 +23,7 @@ struct admin_sources {
 /// and the admin actors of other nodes about this one.
 ///
 /// Spawned by node, one; runs on the scheduler; lives as long as the node. Holds open questions,
-/// and since when members are down.
+/// since when members are down, and how the changes under way got on.
 struct admin_state {
   static inline const char* name = "kai.admin";
   admin_state() = default;
@@ -32,6 +33,7 @@ struct admin_state {
   view_ptr view;
   /// Members that this node does not reach, and since when.
   std::map<std::string, timestamp> down_since;
+  change_progress progress;
   survey_desk surveys;
 };
 

@@ -128,28 +128,67 @@ json plan_document(const topology& now, const topology& next, const holdings& he
           {"members", std::move(members)}, {"zones", std::move(zone_list)}};
 }
 
-json moves_document(const topology& now, const std::vector<fill_report>& reports) {
-  json result = json::array();
-  for (auto& x : now.moves) {
-    auto& before = now.replicas[x.partition];
-    std::vector<member_index> leaving;
-    std::copy_if(before.begin(), before.end(), std::back_inserter(leaving),
-                 [&](auto m) { return !names(x.target, m); });
-    size_t i = 0;
-    for (auto m : x.target) {
-      if (names(before, m))
-        continue;
-      auto& filled = reports[m].filled;
-      std::pair wanted{x.partition, now.changed_at[x.partition]};
-      auto done = std::find(filled.begin(), filled.end(), wanted) != filled.end();
-      result.push_back({{"partition", x.partition},
-                        {"from", i < leaving.size() ? json(now.members[leaving[i]].name) : json()},
-                        {"to", now.members[m].name},
-                        {"done", done ? 1.0 : 0.0}});
-      ++i;
-    }
+arrivals arrivals_in(const json& report) {
+  arrivals result;
+  try {
+    for (auto& x : report.at("arriving"))
+      result.done[x.at(0).get<partition_id>()] = std::clamp(x.at(1).get<double>(), 0.0, 1.0);
+    result.bytes_per_second = report.at("received_per_second").get<uint64_t>();
+  } catch (const json::exception&) {
+    // It is down, or not of this version.
   }
   return result;
+}
+
+namespace {
+
+/// Calls `visit(move, newcomer, done)` for each place that is to be filled.
+template <class Visit>
+void each_arrival(const topology& now, const std::vector<arrivals>& reports, Visit visit) {
+  for (auto& x : now.moves)
+    for (auto m : x.target) {
+      if (names(now.replicas[x.partition], m))
+        continue;
+      auto found = reports[m].done.find(x.partition);
+      visit(x, m, found == reports[m].done.end() ? 0.0 : found->second);
+    }
+}
+
+} // namespace
+
+json moves_document(const topology& now, const std::vector<arrivals>& reports) {
+  json result = json::array();
+  std::map<partition_id, size_t> named;
+  each_arrival(now, reports, [&](const partition_move& x, member_index to, double done) {
+    std::vector<member_index> leaving;
+    auto& before = now.replicas[x.partition];
+    std::copy_if(before.begin(), before.end(), std::back_inserter(leaving),
+                 [&](auto m) { return !names(x.target, m); });
+    auto i = named[x.partition]++;
+    result.push_back({{"partition", x.partition},
+                      {"from", i < leaving.size() ? json(now.members[leaving[i]].name) : json()},
+                      {"to", now.members[to].name},
+                      {"done", done}});
+  });
+  return result;
+}
+
+json progress_document(const topology& now, const std::vector<arrivals>& reports,
+                       const change_progress& past, change_progress::duration time) {
+  if (past.open() == 0)
+    return nullptr;
+  double shares = 0;
+  each_arrival(now, reports, [&](auto&, auto, double done) { shares += done; });
+  uint64_t bytes = 0;
+  for (auto& x : reports)
+    bytes += x.bytes_per_second;
+  auto done = past.done(shares);
+  auto left = past.remaining(done, time);
+  auto seconds = [&] { return std::chrono::ceil<std::chrono::seconds>(*left).count(); };
+  return {{"partitions", past.open()},
+          {"done", done},
+          {"bytes_per_second", bytes},
+          {"remaining_seconds", left ? json(seconds()) : json()}};
 }
 
 } // namespace kai

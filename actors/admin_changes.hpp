@@ -1,10 +1,13 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "protocol/progress.hpp"
 #include "protocol/topology_changes.hpp"
 
 /// What kai-admin is told of changes of members: pure functions to documents (the outer interface).
@@ -26,9 +29,26 @@ struct holdings {
 nlohmann::ordered_json plan_document(const topology& now, const topology& next,
                                      const holdings& held);
 
+/// What a member's report says of the partitions on their way to it.
+struct arrivals {
+  /// How far they are, 1: filled. Those that are not named have not begun.
+  std::map<partition_id, double> done;
+  uint64_t bytes_per_second = 0;
+};
+
+/// From a member's report; what is no such thing says nothing.
+arrivals arrivals_in(const nlohmann::ordered_json& report);
+
 /// One entry per member that a partition is on its way to: {"partition", "from", "to", "done"};
 /// `from` is null where the partition only gets one more replica. `reports`: per member.
-nlohmann::ordered_json moves_document(const topology& now, const std::vector<fill_report>& reports);
+nlohmann::ordered_json moves_document(const topology& now, const std::vector<arrivals>& reports);
+
+/// How far all of them are together, {"partitions", "done", "bytes_per_second",
+/// "remaining_seconds"}, the last null while nothing is done; null when nothing is on its way.
+/// `past` has seen `now`; `time`: by its clock.
+nlohmann::ordered_json progress_document(const topology& now, const std::vector<arrivals>& reports,
+                                         const change_progress& past,
+                                         change_progress::duration time);
 
 /// Partitions whose replicas lie in fewer zones than there could be, as one line; empty: none.
 std::string zone_warning(const topology& x);

@@ -52,10 +52,19 @@ void serve(pointer self, const Service& service, const caf::strong_actor_ptr& to
           });
 }
 
+/// Requests of clients that this node answered, since its start or `stats reset`.
+uint64_t requests_answered(const counters& x) {
+  return x.cmd_get + x.cmd_set + x.cmd_touch + x.delete_hits + x.delete_misses + x.incr_hits +
+         x.incr_misses + x.decr_hits + x.decr_misses;
+}
+
 void serve(pointer self, const caf::strong_actor_ptr& to, uint64_t id, service_call& what) {
   auto& st = self->state;
   if (what.service == "ping")
     answer_later(self, to, answer{id, text_answer{}});
+  else if (what.service == "load")
+    answer_later(self, to,
+                 answer{id, text_answer{std::to_string(requests_answered(st.loop->count))}});
   else if (what.service == "topology")
     serve(self, st.topology, to, id, std::move(what.request));
   else if (what.service == "admin")

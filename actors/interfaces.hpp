@@ -200,8 +200,12 @@ struct sync_report {
   uint64_t keys_sent = 0;
   uint64_t keys_received = 0;
   uint64_t reaped = 0;
-  /// Moving partitions of whose target this node is, and that are filled here.
+  /// Moving partitions of whose target this node is, and that are filled here; each with the
+  /// `changed_at` for which that was found.
   std::vector<std::pair<partition_id, uint64_t>> filled;
+  /// Those that are on their way here and not filled yet, and how far they are, below 1.
+  std::vector<std::pair<partition_id, double>> filling;
+  uint64_t received_per_second = 0;
 };
 
 /// What an operator wants of the members, or what their reports allow.
@@ -443,8 +447,8 @@ using sync_actor = caf::typed_actor<
     caf::reacts_to<resync_atom>,
     // admin, stats
     caf::replies_to<report_atom>::with<sync_report>,
-    // itself
-    caf::reacts_to<tick_atom>>;
+    // itself: a comparison has rested; and by timer, look what is due
+    caf::reacts_to<turn_atom>, caf::reacts_to<tick_atom>>;
 
 /// Counts what happens on this node and says it in memcached's words.
 using stats_actor = caf::typed_actor<

@@ -56,10 +56,11 @@ void forget_equality(sync_state& st, partner& x, sync_state::time_point due) {
 bool waits_for_source(sync_state& st, partition_id partition, member_index other) {
   if (!st.view->is_newcomer(st.view->self, partition))
     return false;
+  // The one that leads has most to do already, and is the first.
   auto sources = st.view->replicas(partition);
-  auto first = std::find_if(sources.begin(), sources.end(),
-                            [&](member_index x) { return st.view->alive[x]; });
-  return *first != other && partner_of(st, *first).equal_at[partition] == 0;
+  auto source = std::find_if(sources.rbegin(), sources.rend(),
+                             [&](member_index x) { return st.view->alive[x]; });
+  return *source != other && partner_of(st, *source).equal_at[partition] == 0;
 }
 
 void compare_with(pointer self, member_index other) {
@@ -128,6 +129,56 @@ void compare_due(pointer self) {
     auto& x = partner_of(st, other);
     if (!x.comparing && x.due <= time)
       compare_with(self, other);
+  }
+}
+
+// --- pacing --------------------------------------------------------------------------------------
+
+/// How busy clients are, all over the cluster, while there is something to compare.
+void ask_for_load(pointer self) {
+  auto& st = self->state;
+  auto comparing = std::any_of(st.partners.begin(), st.partners.end(),
+                               [](auto& x) { return x.second.comparing; });
+  auto asked_at = now(self);
+  auto within = asked_at - st.load_asked;
+  if (!comparing || st.asking_for_load || within < limits::load_interval)
+    return;
+  st.asking_for_load = true;
+  st.load_asked = asked_at;
+  std::vector<std::pair<member_index, call>> calls;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < st.view->topo.members.size(); ++i)
+    if (st.view->alive[i]) {
+      calls.emplace_back(static_cast<member_index>(i), call{});
+      calls.back().second.what = service_call{"load", {}};
+      names.push_back(st.view->topo.members[i].name);
+    }
+  auto sum = std::make_shared<uint64_t>(0);
+  auto each = [self, sum, names](size_t position, answer& x) {
+    auto text = std::get_if<text_answer>(&x.what);
+    uint64_t count = 0;
+    if (!text ||
+        std::from_chars(text->text.data(), text->text.data() + text->text.size(), count).ec !=
+            std::errc{})
+      return;
+    // What one answered before it was asked for the first time, or started anew, is long over.
+    auto [before, first] = self->state.requests.try_emplace(names[position], count);
+    *sum += count - std::min(count, before->second);
+    before->second = count;
+  };
+  st.surveys.ask(self, st.view.get(), std::move(calls), each, [self, sum, within] {
+    self->state.asking_for_load = false;
+    self->state.rhythm.heard(*sum, within);
+  });
+}
+
+/// Comparisons that have rested go on.
+void rested(pointer self) {
+  auto& resting = self->state.resting;
+  while (!resting.empty() && resting.begin()->first <= now(self)) {
+    auto next = std::move(resting.begin()->second);
+    resting.erase(resting.begin());
+    next();
   }
 }
 
@@ -347,6 +398,8 @@ void on_view(pointer self, const view_ptr& view) {
   if (changed)
     follow_ownership(self, *view);
   st.view = view;
+  std::erase_if(st.fillings, [&](auto& x) { return !view->is_newcomer(view->self, x.first); });
+  std::erase_if(st.requests, [&](auto& x) { return !view->topo.find(x.first); });
   auto& members = view->topo.members;
   std::erase_if(st.partners, [&](auto& x) { return !view->topo.find(x.first); });
   for (size_t i = 0; i < members.size(); ++i) {
@@ -382,6 +435,7 @@ void on_tick(pointer self) {
     ask_vnodes(self);
   }
   compare_due(self);
+  ask_for_load(self);
   end_recovery(self);
   st.reap_seen = 0;
   reap_on(self);
@@ -397,11 +451,33 @@ void say_filled(sync_state& st, sync_report& result) {
       result.filled.emplace_back(x.partition, st.view->topo.changed_at[x.partition]);
 }
 
-sync_report report(sync_state& st) {
+/// How far the others are that are on their way here: done is what can not be said of them before
+/// all sources were compared.
+void say_filling(const sync_state& st, sync_report& result) {
+  constexpr double almost = 0.99;
+  for (auto& x : st.view->topo.moves) {
+    if (!st.view->is_newcomer(st.view->self, x.partition) ||
+        std::any_of(result.filled.begin(), result.filled.end(),
+                    [&](auto& y) { return y.first == x.partition; }))
+      continue;
+    auto found = st.fillings.find(x.partition);
+    auto known = found != st.fillings.end() && found->second.most > 0 &&
+                 found->second.changed_at == st.view->topo.changed_at[x.partition];
+    auto share = known ? 1 - static_cast<double>(found->second.left) /
+                                 static_cast<double>(found->second.most)
+                       : 0;
+    result.filling.emplace_back(x.partition, std::min(share, almost));
+  }
+}
+
+sync_report report(pointer self) {
+  auto& st = self->state;
   auto result = st.counted;
   if (!st.view)
     return result;
   say_filled(st, result);
+  say_filling(st, result);
+  result.received_per_second = st.received.per_second(now(self).time_since_epoch());
   if (evicts(st))
     return result;
   each_own_partition(*st.view, [&](partition_id partition, const auto& others) {
@@ -431,7 +507,8 @@ sync_actor::behavior_type sync(pointer self, context_ptr context, std::vector<vn
           for (auto& [name, x] : st.partners)
             forget_equality(st, x, now(self));
       },
-      [self](report_atom) { return report(self->state); },
+      [self](report_atom) { return report(self); },
+      [self](turn_atom) { rested(self); },
       [self](tick_atom) { on_tick(self); },
   };
 }

@@ -12,6 +12,8 @@
 #include "actors/cluster_view.hpp"
 #include "actors/node_context.hpp"
 #include "actors/survey.hpp"
+#include "protocol/pace.hpp"
+#include "protocol/progress.hpp"
 
 namespace kai {
 
@@ -62,6 +64,25 @@ struct sync_state {
   time_point last_tick;
   time_point next_poll;
   time_point next_alive;
+
+  // --- pacing
+  pace rhythm;
+  /// Comparisons that rest, and until when.
+  std::multimap<time_point, std::function<void()>> resting;
+  /// Requests of clients that each member had answered when it was asked last, and when that was.
+  std::map<std::string, uint64_t> requests;
+  time_point load_asked;
+  bool asking_for_load = false;
+
+  // --- progress
+  /// Of a partition on its way to this node: leaves that differed, at most, and that still do.
+  struct filling {
+    uint64_t changed_at = 0;
+    size_t most = 0;
+    size_t left = 0;
+  };
+  std::map<partition_id, filling> fillings;
+  rate_meter received;
 
   // --- reaping
   bool reaping = false;

@@ -24,12 +24,13 @@ public:
         done_(std::move(done)) {}
 
   void next_partitions() {
+    begin_lot();
     std::erase_if(at_hand_, [this](partition_id x) { return failed_.count(x) != 0; });
     if (!at_hand_.empty())
       lot_(at_hand_);
     at_hand_.clear();
-    for (; next_ < plan_.partitions.size() && at_hand_.size() < limits::sync_partitions_at_once;
-         ++next_)
+    auto many = rhythm().lot(limits::sync_partitions_at_once);
+    for (; next_ < plan_.partitions.size() && at_hand_.size() < many; ++next_)
       at_hand_.push_back(plan_.partitions[next_]);
     if (at_hand_.empty())
       return done_(failed_.empty());
@@ -49,6 +50,7 @@ private:
     key_difference what;
     record mine;
     record theirs;
+    uint64_t bytes = 0;
   };
 
   template <class Body>
@@ -69,6 +71,29 @@ private:
         [me, next] { (me.get()->*next)(); });
   }
 
+  // --- pacing
+
+  const pace& rhythm() const { return self_->state.rhythm; }
+
+  sync_state::time_point now() const { return self_->home_system().clock().now(); }
+
+  void begin_lot() { lot_began_ = now(); }
+
+  /// A lot is over: goes on with `next` when clients have had their share.
+  void rest_before(next_step next) {
+    auto& partners = self_->state.partners;
+    auto rounds =
+        std::count_if(partners.begin(), partners.end(), [](auto& x) { return x.second.comparing; });
+    auto rest = rhythm().rest(now() - lot_began_, static_cast<size_t>(rounds));
+    if (rest == pace::duration::zero())
+      return (this->*next)();
+    auto me = shared_from_this();
+    self_->state.resting.emplace(now() + rest, [me, next] { (me.get()->*next)(); });
+    self_->delayed_send(self_, caf::timespan{rest}, turn_atom::value);
+  }
+
+  // --- partitions
+
   void on_own_leaves(size_t position, answer& x) {
     if (auto tree = std::get_if<tree_answer>(&x.what))
       mine_[position] = std::move(tree->leaves);
@@ -80,7 +105,7 @@ private:
     std::vector<std::pair<member_index, call>> calls;
     for (size_t i = 0; i < at_hand_.size(); ++i)
       calls.emplace_back(plan_.other, call_for(at_hand_[i], tree_call{merkle_root(mine_[i])}));
-    ask(std::move(calls), &round::on_their_leaves, &round::next_leaves);
+    ask(std::move(calls), &round::on_their_leaves, &round::on_compared);
   }
 
   void on_their_leaves(size_t position, answer& x) {
@@ -90,16 +115,43 @@ private:
       failed_.insert(partition);
       return;
     }
-    for (auto leaf : differing_leaves(mine_[position], tree->leaves))
+    auto differing = differing_leaves(mine_[position], tree->leaves);
+    for (auto leaf : differing)
       leaves_.emplace_back(partition, leaf);
+    if (view_->is_newcomer(view_->self, partition)) {
+      auto changed_at = view_->topo.changed_at[partition];
+      auto& x = self_->state.fillings[partition];
+      // What is compared once more, as with the other sources, is no step back.
+      auto known = x.changed_at == changed_at;
+      x = {changed_at, std::max(known ? x.most : 0, differing.size()),
+           known ? std::min(x.left, differing.size()) : differing.size()};
+    }
+  }
+
+  void on_compared() {
+    if (leaves_.empty())
+      next_partitions();
+    else
+      rest_before(&round::next_leaves);
+  }
+
+  // --- leaves
+
+  void note_compared_leaves() {
+    auto& fillings = self_->state.fillings;
+    for (auto partition : compared_)
+      if (auto found = fillings.find(partition); found != fillings.end() && found->second.left > 0)
+        --found->second.left;
   }
 
   void next_leaves() {
+    begin_lot();
+    note_compared_leaves();
     compared_.clear();
     found_leaves_.clear();
     std::vector<std::pair<member_index, call>> calls;
-    for (; !leaves_.empty() && compared_.size() < limits::sync_leaves_in_flight;
-         leaves_.pop_front()) {
+    auto many = rhythm().lot(limits::sync_leaves_in_flight, leaf_keys_ * key_bytes_);
+    for (; !leaves_.empty() && compared_.size() < many; leaves_.pop_front()) {
       auto [partition, leaf] = leaves_.front();
       compared_.push_back(partition);
       calls.emplace_back(view_->self, call_for(partition, leaf_call{leaf}));
@@ -119,6 +171,10 @@ private:
   }
 
   void compare_leaves() {
+    size_t most = 0;
+    for (auto& x : found_leaves_)
+      most = std::max(most, x.entries.size());
+    leaf_keys_ = most;
     auto& context = *self_->state.context;
     sync_times times;
     times.now = context.now();
@@ -133,16 +189,20 @@ private:
       auto chosen = thorough ? all : times;
       chosen.all = view_->moves(compared_[i]);
       for (auto& x : differing_keys(found_leaves_[2 * i], found_leaves_[2 * i + 1], chosen))
-        keys_.push_back({compared_[i], std::move(x), {}, {}});
+        keys_.push_back({compared_[i], std::move(x), {}, {}, 0});
     }
-    next_keys();
+    rest_before(&round::next_keys);
   }
 
+  // --- keys
+
   void next_keys() {
+    begin_lot();
     jobs_.clear();
     asked_.clear();
     std::vector<std::pair<member_index, call>> calls;
-    for (; !keys_.empty() && jobs_.size() < limits::sync_keys_in_flight; keys_.pop_front()) {
+    auto many = rhythm().lot(limits::sync_keys_in_flight, key_bytes_);
+    for (; !keys_.empty() && jobs_.size() < many; keys_.pop_front()) {
       auto index = jobs_.size();
       jobs_.push_back(std::move(keys_.front()));
       auto& job = jobs_.back();
@@ -155,13 +215,16 @@ private:
     }
     if (jobs_.empty())
       return next_leaves();
+    key_bytes_ = 0;
     ask(std::move(calls), &round::on_record, &round::exchange);
   }
 
   void on_record(size_t position, answer& x) {
     auto [index, own] = asked_[position];
     auto& job = jobs_[index];
+    key_bytes_ = std::max<uint64_t>(key_bytes_, size_of(x));
     if (auto found = std::get_if<record_answer>(&x.what)) {
+      job.bytes = std::max<uint64_t>(job.bytes, size_of(x));
       (own ? job.mine : job.theirs) = std::move(found->value);
       return;
     }
@@ -184,16 +247,26 @@ private:
           asked_.emplace_back(i, own);
         }
     }
-    ask(std::move(calls), &round::on_stored, &round::next_keys);
+    ask(std::move(calls), &round::on_stored, &round::on_exchanged);
+  }
+
+  void on_exchanged() {
+    if (keys_.empty())
+      next_keys();
+    else
+      rest_before(&round::next_keys);
   }
 
   void on_stored(size_t position, answer& x) {
     auto [index, own] = asked_[position];
-    auto& count = self_->state.counted;
-    if (std::holds_alternative<stored_answer>(x.what))
-      ++(own ? count.keys_received : count.keys_sent);
-    else
+    auto& st = self_->state;
+    if (!std::holds_alternative<stored_answer>(x.what)) {
       failed_.insert(jobs_[index].partition);
+      return;
+    }
+    ++(own ? st.counted.keys_received : st.counted.keys_sent);
+    if (own)
+      st.received.add(jobs_[index].bytes, now().time_since_epoch());
   }
 
   sync_self self_;
@@ -203,6 +276,12 @@ private:
   std::function<void(const partition_list&)> lot_;
   std::function<void(bool)> done_;
   std::set<partition_id> failed_;
+
+  sync_state::time_point lot_began_;
+  /// About as large is a record, and so many are in a leaf: as the largest of the last lot. Of the
+  /// first nothing is known.
+  uint64_t key_bytes_ = limits::busy_lot_bytes;
+  uint64_t leaf_keys_ = 1;
 
   size_t next_ = 0;
   partition_list at_hand_;

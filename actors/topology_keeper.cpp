@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "actors/topology_age.hpp"
+#include "actors/topology_seeds.hpp"
 #include "actors/topology_vote.hpp"
 #include "protocol/limits.hpp"
 #include "protocol/topology_rules.hpp"
@@ -16,17 +17,6 @@ namespace {
 using pointer = topology_self;
 using kind = topology_request::kind;
 
-member own_member(const topology_state& st) {
-  auto& context = *st.context;
-  member x;
-  x.name = context.name;
-  x.zone = context.options.node.zone;
-  x.memcache_address = context.memcache_address;
-  x.cluster_address = context.cluster_address;
-  x.id = context.id;
-  return x;
-}
-
 caf::result<std::string> on_request(pointer self, const std::string& text) {
   auto x = decode_topology_request(text);
   if (!x)
@@ -34,60 +24,8 @@ caf::result<std::string> on_request(pointer self, const std::string& text) {
   return answer_member(self, *x);
 }
 
-// --- founding and joining ------------------------------------------------------------------------
-
-cluster_settings settings_of(const node_options& options) {
-  cluster_settings x;
-  x.replicas = options.cluster.replicas;
-  x.read_quorum = options.read_quorum_or_majority();
-  x.write_quorum = options.write_quorum_or_majority();
-  x.partitions = options.cluster.partitions;
-  return x;
-}
-
-void join_through_seeds(pointer self);
-
-void on_join_failed(pointer self, const std::string& seed, const caf::error& err) {
-  auto& st = self->state;
-  auto why = "joining through " + seed + ": " + message_of(err);
-  if (why != st.last_join_error)
-    st.context->log.warning("{}; trying again", why);
-  st.last_join_error = why;
-  self->delayed_send(self, limits::join_interval, tick_atom::value);
-}
-
-void on_joined(pointer self, const std::string& seed, const std::string& text) {
-  auto decided = decode_topology_blob(blob::copy_of(text));
-  if (!decided)
-    return on_join_failed(self, seed, decided.error());
-  auto& st = self->state;
-  if (decided->settings != settings_of(st.context->options))
-    st.context->log.warning("the cluster was founded with N={} R={} W={} and {} partitions: these "
-                            "count, not this node's options",
-                            decided->settings.replicas, decided->settings.read_quorum,
-                            decided->settings.write_quorum, decided->settings.partitions);
-  if (!use(self, std::move(*decided)))
-    on_join_failed(self, seed, failure(errc::storage_failed, "the topology can not be stored"));
-}
-
-void join_through_seeds(pointer self) {
-  auto& st = self->state;
-  if (st.starting.empty() || st.current.epoch != 0)
-    return;
-  auto& seeds = st.context->options.cluster.seeds;
-  auto seed = seeds[st.next_seed++ % seeds.size()];
-  auto failed = [self, seed](const caf::error& err) { on_join_failed(self, seed, err); };
-  self->request(st.dialer, limits::dial_deadline, dial_atom::value, seed)
-      .then(
-          [self, seed, failed](const gateway_actor& remote) {
-            std::vector<std::string> arguments{encode_text(own_member(self->state))};
-            self->request(remote, limits::join_deadline, admin_atom::value, std::string{"join"},
-                          std::move(arguments))
-                .then([self, seed](const std::string& text) { on_joined(self, seed, text); },
-                      failed);
-          },
-          failed);
-}
+// --- starting, and letting others in
+// ------------------------------------------------------------------------
 
 /// A member that came back elsewhere tells the others where it is now.
 void update_own_address(pointer self) {
@@ -137,6 +75,7 @@ caf::result<bool> start(pointer self) {
       st.context->use(st.current);
       self->send(st.membership, st.current);
       update_own_address(self);
+      check_seeds(self);
       started.deliver(true);
     });
     return started;
@@ -253,14 +192,29 @@ caf::result<uint64_t> impose(pointer self, const change_order& order) {
   return promise;
 }
 
+caf::error no_majority(size_t present, size_t members) {
+  return failure(errc::refused, "only " + std::to_string(present) + " of " +
+                                    std::to_string(members) +
+                                    " members are alive, and more than half of them have to agree: "
+                                    "start the others again, or, if they are gone for good, give "
+                                    "them up with `remove NAME --force`, one by one");
+}
+
 caf::result<uint64_t> on_order(pointer self, const change_order& order) {
   auto& st = self->state;
   if (st.current.epoch == 0)
     return failure(errc::not_a_member, "this node is not a member itself yet");
   auto alive = alive_in(st, st.current);
   auto present = static_cast<size_t>(std::count(alive.begin(), alive.end(), true));
-  if (order.forced && order.what == change_order::kind::remove && present * 2 <= alive.size())
-    return impose(self, order);
+  if (present * 2 <= alive.size() && order.what != change_order::kind::filled) {
+    if (order.forced && order.what == change_order::kind::remove)
+      return impose(self, order);
+    // What is wrong on top of that is what the operator sees first.
+    auto forced = order;
+    forced.forced = true;
+    auto next = apply_order(st, forced, st.current);
+    return next ? no_majority(present, alive.size()) : next.error();
+  }
   auto promise = self->make_response_promise<uint64_t>();
   auto apply = [self, order](const topology& now) { return apply_order(self->state, order, now); };
   propose(self, {describe(order), apply, [promise](const caf::expected<topology>& decided) mutable {

@@ -131,11 +131,24 @@ std::string reasons(const json& status) {
   return result;
 }
 
+/// Empty: nothing is on its way.
+std::string moves_line(const json& status) {
+  auto progress = status.is_object() ? status.value("progress", json()) : json();
+  if (!progress.is_object())
+    return {};
+  auto left = progress.value("remaining_seconds", json());
+  return fmt::format("{:.0f} % moved, {}/s", progress.value("done", 0.0) * 100,
+                     human_bytes(progress.value("bytes_per_second", 0.0))) +
+         (left.is_number() ? ", about " + left.dump() + " s to go" : "");
+}
+
 std::string render_status(const json& status) {
   auto settled = status.value("settled", false);
   auto result = fmt::format("epoch {}, {}\n", cell(status, "epoch"),
                             settled ? "settled" : "not settled, waiting for:");
   result += reasons(status);
+  if (auto moved = moves_line(status); !moved.empty())
+    result += moved + "\n";
   if (auto warning = status.value("warning", ""); !warning.empty())
     result += "warning: " + printable(warning) + "\n";
   result += "\n";
@@ -193,30 +206,11 @@ std::string render(const std::string& command, const json& document) {
 
 std::string render_progress(const json& status) {
   auto waiting = status.is_object() ? status.value("waiting_for", json::array()) : json::array();
+  auto moved = moves_line(status);
   if (waiting.empty())
-    return "waiting";
+    return moved.empty() ? "waiting" : moved;
   auto more = waiting.size() > 1 ? fmt::format(" (and {} more)", waiting.size() - 1) : "";
-  return "waiting for " + cell(waiting.front()) + more;
-}
-
-std::string move_progress::line(const json& status, std::chrono::steady_clock::time_point now) {
-  auto result = render_progress(status);
-  auto moves = status.is_object() ? status.value("moves", uint64_t{0}) : 0;
-  if (moves > most_) {
-    most_ = moves;
-    began_ = now;
-  }
-  if (moves == 0 || most_ == 0)
-    return result;
-  auto done = static_cast<double>(most_ - moves) / static_cast<double>(most_);
-  result =
-      fmt::format("{:.0f} % moved", done * 100) +
-      (done > 0
-           ? fmt::format(", about {:.0f} s to go",
-                         std::chrono::duration<double>(now - began_).count() * (1 - done) / done)
-           : std::string{}) +
-      "; " + result;
-  return result;
+  return moved + (moved.empty() ? "" : "; ") + "waiting for " + cell(waiting.front()) + more;
 }
 
 bool change_is_over(const json& status, const std::string& command,

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,19 +12,9 @@ namespace kai {
 /// list. Ends with a line break. A document of an unexpected shape is still shown.
 std::string render(const std::string& command, const nlohmann::json& document);
 
-/// One line about a status document: how far the cluster is from settled.
+/// One line about a status document: how far the moves under way are, how fast they are and how
+/// long the rest may take, and how far the cluster is from settled.
 std::string render_progress(const nlohmann::json& status);
-
-/// The same, with how much of the moves under way is done, and how long the rest may take: by what
-/// it was shown before.
-class move_progress {
-public:
-  std::string line(const nlohmann::json& status, std::chrono::steady_clock::time_point now);
-
-private:
-  uint64_t most_ = 0;
-  std::chrono::steady_clock::time_point began_;
-};
 
 /// Whether a leave or remove (the member is out) or an abort (nothing is under way) has come to its
 /// end. `arguments`: as given, the member's name first.

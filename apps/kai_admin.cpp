@@ -82,7 +82,6 @@ int await_status(const admin_request& asked, admin_client& client, clock_type::t
                  const std::string& complaint, IsOver is_over) {
   using namespace std::chrono_literals;
   progress_line progress;
-  move_progress moves;
   std::string last = "no answer in time";
   while (clock_type::now() < deadline) {
     auto status = ask(client, "status", {}, deadline);
@@ -91,7 +90,7 @@ int await_status(const admin_request& asked, admin_client& client, clock_type::t
       show(asked, *status);
       return 0;
     }
-    last = status ? moves.line(*status, clock_type::now()) : message_of(status.error());
+    last = status ? render_progress(*status) : message_of(status.error());
     progress.show(last);
     auto left = deadline - clock_type::now();
     std::this_thread::sleep_for(std::clamp<clock_type::duration>(left, 0ms, 250ms));
@@ -122,6 +121,9 @@ int change_members(const admin_request& asked, clock_type::time_point deadline) 
   auto begun = ask(client, asked.command, arguments, deadline);
   if (!begun)
     return complain(message_of(begun.error()));
+  auto warning = begun->is_object() ? begun->value("warning", std::string{}) : std::string{};
+  if (!warning.empty())
+    complain("warning: " + warning);
   return await_status(asked, client, deadline,
                       "decided, and goes on by itself, but is not done yet",
                       [&](const nlohmann::json& status) {

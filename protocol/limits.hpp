@@ -242,10 +242,25 @@ inline constexpr std::chrono::milliseconds sync_retry{1000};
 inline constexpr std::chrono::milliseconds sync_tick{100};
 inline constexpr std::chrono::seconds sync_young{2};
 
-/// Of one comparison, under way at once: partitions, leaves and keys.
+/// Of one comparison, under way at once: partitions, leaves and keys; fewer while clients are busy.
 inline constexpr size_t sync_partitions_at_once = 64;
 inline constexpr size_t sync_leaves_in_flight = 16;
 inline constexpr size_t sync_keys_in_flight = 32;
+
+/// What comparisons take while clients are busy, which they are above so many requests per second
+/// to the whole cluster: such a share of the above in one lot, bytes in it, and a rest after it of
+/// so many times as long as it took for each comparison that the node has under way. And the bytes
+/// in a lot while they are not.
+inline constexpr double idle_requests_per_second = 5;
+inline constexpr size_t busy_lot_share = 2;
+inline constexpr uint64_t busy_lot_bytes = 256 * 1024;
+inline constexpr double busy_rest_share = 4;
+inline constexpr std::chrono::milliseconds busy_rest_min{1};
+inline constexpr std::chrono::milliseconds busy_rest_max{20};
+inline constexpr uint64_t idle_lot_bytes = 4 * 1024 * 1024;
+
+/// How often a node that compares asks the others for how busy their clients are.
+inline constexpr std::chrono::milliseconds load_interval{1000};
 
 /// How long a node that starts waits for the others' connections before it takes those that are
 /// not there for down.
@@ -256,9 +271,9 @@ inline constexpr size_t reaped_per_tick = 2000;
 
 /// Records of a partition that went to others: how many are dropped in one step, how long after
 /// they went, and the wait between two steps.
-inline constexpr size_t dropped_at_once = 500;
+inline constexpr size_t dropped_at_once = 100;
 inline constexpr std::chrono::milliseconds drop_after{1000};
-inline constexpr std::chrono::milliseconds drop_pause{10};
+inline constexpr std::chrono::milliseconds drop_pause{5};
 
 /// How often the members are asked how far partitions on their way are, and so how often an epoch
 /// puts filled ones in force, at most.

@@ -93,13 +93,12 @@ caf::error node_directory::load(const directory_options& options) {
     return unusable(errc::bad_configuration, path_, message_of(loaded.error()),
                     "restore it from a backup, or start with an empty directory: the cluster "
                     "refills it");
-  identity_ = loaded->identity;
-  emptying_ = loaded->emptying;
+  identity_ = std::move(*loaded);
   if (identity_.name != options.node_name)
     return unusable(errc::bad_configuration, path_,
                     "belongs to node " + identity_.name + ", not to " + options.node_name,
                     "give each node its own directory, or set node.name=" + identity_.name);
-  return emptying_ ? empty_databases() : caf::none;
+  return caf::none;
 }
 
 caf::error node_directory::found(const directory_options& options) {
@@ -118,7 +117,7 @@ caf::error node_directory::found(const directory_options& options) {
 }
 
 caf::error node_directory::store() {
-  auto status = replace_file(env_, path_, identity_name, to_text({identity_, emptying_}));
+  auto status = replace_file(env_, path_, identity_name, to_text(identity_));
   return status.ok() ? caf::error{} : io_failed("identity: " + status.ToString());
 }
 
@@ -159,22 +158,6 @@ caf::error node_directory::write_file(std::string_view name, std::string_view by
     return failure(errc::refused, "not a name for a file of ours: " + std::string{name});
   auto status = replace_file(env_, path_, std::string{name}, sealed(name, bytes));
   return status.ok() ? caf::error{} : io_failed(std::string{name} + ": " + status.ToString());
-}
-
-caf::error node_directory::start_over(node_id fresh_node_id) {
-  identity_.node = fresh_node_id;
-  emptying_ = true;
-  if (auto err = store())
-    return err;
-  return empty_databases();
-}
-
-caf::error node_directory::empty_databases() {
-  for (uint32_t i = 0; i < identity_.vnodes; ++i)
-    if (auto status = remove_directory(env_, vnode_path(i)); !status.ok())
-      return io_failed(vnode_path(i) + ": " + status.ToString());
-  emptying_ = false;
-  return store();
 }
 
 caf::error node_directory::io_failed(const std::string& what) const {

@@ -66,10 +66,6 @@ public:
   caf::expected<std::optional<std::string>> read_file(std::string_view name) const;
   caf::error write_file(std::string_view name, std::string_view bytes);
 
-  /// Removes all databases (none may be open), under a new node id: for data too old to be used.
-  /// A crash in between is made up for by the next `open`.
-  caf::error start_over(node_id fresh_node_id);
-
 private:
   node_directory(std::string path, leveldb::Env& env) : path_(std::move(path)), env_(env) {}
 
@@ -77,7 +73,6 @@ private:
   caf::error load(const directory_options& options);
   caf::error found(const directory_options& options);
   caf::error store();
-  caf::error empty_databases();
   caf::error io_failed(const std::string& what) const;
 
   std::string path_;
@@ -85,8 +80,6 @@ private:
   directory_lock lock_;
   directory_identity identity_;
   bool fresh_ = false;
-  /// The databases are older than the node id and are to be removed.
-  bool emptying_ = false;
 };
 
 } // namespace kai

@@ -63,14 +63,4 @@ leveldb::Status make_directories(leveldb::Env& env, const std::string& path) {
   return env.GetChildren(path, &children).ok() ? leveldb::Status::OK() : status;
 }
 
-leveldb::Status remove_directory(leveldb::Env& env, const std::string& path) {
-  std::vector<std::string> children;
-  if (!env.GetChildren(path, &children).ok())
-    return leveldb::Status::OK();
-  for (auto& name : children)
-    if (name != "." && name != "..")
-      env.RemoveFile(path + "/" + name);
-  return env.RemoveDir(path);
-}
-
 } // namespace kai

@@ -15,7 +15,4 @@ leveldb::Status replace_file(leveldb::Env& env, const std::string& directory,
 /// `mkdir -p`.
 leveldb::Status make_directories(leveldb::Env& env, const std::string& path);
 
-/// Removes a directory and the files in it; fine when there is none.
-leveldb::Status remove_directory(leveldb::Env& env, const std::string& path);
-
 } // namespace kai

@@ -47,15 +47,14 @@ std::optional<uint64_t> take_number(std::string_view& text, std::string_view lab
 
 } // namespace
 
-std::string to_text(const identity_file& x) {
-  auto& who = x.identity;
+std::string to_text(const directory_identity& who) {
   auto text = "kai-directory " + std::to_string(directory_format) + "\nnode " + hex(who.node) +
               "\nname " + who.name + "\ncluster " + hex(who.cluster) + "\nvnodes " +
-              std::to_string(who.vnodes) + "\nemptying " + (x.emptying ? "1" : "0") + "\n";
+              std::to_string(who.vnodes) + "\n";
   return text + checksum_line(text);
 }
 
-caf::expected<identity_file> identity_from_text(std::string_view text) {
+caf::expected<directory_identity> identity_from_text(std::string_view text) {
   auto rest = text;
   auto format = take_number(rest, "kai-directory", 10);
   if (format && *format > directory_format)
@@ -66,13 +65,12 @@ caf::expected<identity_file> identity_from_text(std::string_view text) {
   auto name = take_line(rest, "name");
   auto cluster = take_number(rest, "cluster", 16);
   auto vnodes = take_number(rest, "vnodes", 10);
-  auto emptying = take_number(rest, "emptying", 10);
+  auto emptying = format && *format == 1 ? take_number(rest, "emptying", 10) : 0;
   auto checked = text.substr(0, text.size() - rest.size());
-  if (!format || !node || !name || !cluster || !vnodes || !emptying || *vnodes == 0 ||
+  if (!format || !node || !name || !cluster || !vnodes || emptying != 0u || *vnodes == 0 ||
       *vnodes > UINT32_MAX || rest != checksum_line(checked))
     return failure(errc::damaged, "the file `identity` is damaged");
-  return identity_file{{*node, std::string{*name}, *cluster, static_cast<uint32_t>(*vnodes)},
-                       *emptying != 0};
+  return directory_identity{*node, std::string{*name}, *cluster, static_cast<uint32_t>(*vnodes)};
 }
 
 } // namespace kai

@@ -10,25 +10,21 @@
 namespace kai {
 
 /// The version of everything in a directory. A newer one is refused.
-inline constexpr uint64_t directory_format = 1;
-
-struct identity_file {
-  directory_identity identity;
-  bool emptying = false;
-};
+inline constexpr uint64_t directory_format = 2;
 
 /// Text, for people to read:
 ///
-///     kai-directory 1
+///     kai-directory 2
 ///     node 00f3a9c1d2e4b567
 ///     name 127.0.0.1:11011
 ///     cluster 0000000000000000
 ///     vnodes 2
-///     emptying 0
 ///     checksum 8d3f...            XXH3 of everything above
-std::string to_text(const identity_file& x);
+///
+/// Format 1 has a line `emptying 0` before the checksum.
+std::string to_text(const directory_identity& x);
 
 /// errc::incompatible for a newer version's, errc::damaged for what is no identity.
-caf::expected<identity_file> identity_from_text(std::string_view text);
+caf::expected<directory_identity> identity_from_text(std::string_view text);
 
 } // namespace kai

@@ -382,6 +382,35 @@ TEST_CASE("without a majority a member is removed by force alone, in an epoch fa
   CHECK(w.current(1) == w.current(0));
 }
 
+TEST_CASE("without a majority a change is refused at once, and what would help is said") {
+  keeper_world w{4};
+  w.bring_to_rest();
+  for (size_t i : {2, 3})
+    w.lose(i);
+  auto before = w.current(0);
+  using kind = change_order::kind;
+  struct row {
+    kind what;
+    const char* name;
+    const char* why;
+  };
+  for (auto& [what, name, why] :
+       std::vector<row>{{kind::leave, "n1", "only 2 of 4 members are alive"},
+                        {kind::remove, "n3", "give them up with `remove NAME --force`, one by one"},
+                        {kind::remove, "n1", "'n1' is alive"},
+                        {kind::remove, "nobody", "no member 'nobody'"},
+                        {kind::undo, "", "no change of members is under way"}}) {
+    change_order x;
+    x.what = what;
+    x.name = name;
+    auto done = w.ask<uint64_t>(w.keepers[0].handle, x);
+    REQUIRE_FALSE(done);
+    CHECK_THAT(message_of(done.error()), Catch::Contains(why));
+  }
+  CHECK(w.current(0) == before);
+  CHECK(w.current(1) == before);
+}
+
 TEST_CASE("an epoch is decided with one of three members down, and learnt when it is back") {
   keeper_world w{3};
   w.keepers[2].reachable = false;

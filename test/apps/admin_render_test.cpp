@@ -90,17 +90,19 @@ TEST_CASE("bytes are shown with a unit that fits") {
   CHECK(human_bytes(1.5 * 1024 * 1024 * 1024) == "1.5 GiB");
 }
 
-TEST_CASE("the line of progress says how much has moved, and guesses the rest") {
-  using namespace std::chrono_literals;
-  move_progress progress;
-  std::chrono::steady_clock::time_point began{};
-  auto status = [](int moves) {
-    return nlohmann::json{{"moves", moves}, {"waiting_for", {"d is joining"}}};
-  };
-  CHECK(progress.line(status(0), began) == "waiting for d is joining");
-  CHECK(progress.line(status(100), began) == "0 % moved; waiting for d is joining");
-  CHECK(progress.line(status(75), began + 10s) ==
-        "25 % moved, about 30 s to go; waiting for d is joining");
+TEST_CASE(
+    "the line of progress says how much has moved, how fast, and how long the rest may take") {
+  auto moving = json::parse(R"({"epoch":3,"settled":false,"waiting_for":["d is joining"],
+    "progress":{"partitions":96,"done":0.254,"bytes_per_second":1572864,"remaining_seconds":30},
+    "members":[]})");
+  CHECK(render_progress(moving) ==
+        "25 % moved, 1.5 MiB/s, about 30 s to go; waiting for d is joining");
+  CHECK_THAT(render("status", moving),
+             Catch::Contains("  d is joining\n25 % moved, 1.5 MiB/s, about 30 s to go\n"));
+  moving["progress"]["remaining_seconds"] = nullptr;
+  CHECK(render_progress(moving) == "25 % moved, 1.5 MiB/s; waiting for d is joining");
+  moving["progress"] = nullptr;
+  CHECK(render_progress(moving) == "waiting for d is joining");
 }
 
 TEST_CASE("a change is over when its member is out, or nothing is under way") {

@@ -180,10 +180,10 @@ class Load:
     # --- the end
 
     def check_all(self):
-        """When the load has ended and the cluster is settled: each key through each node. All nodes
+        """When the load has ended and the cluster is settled: each key through each live node. All
         must say the same, and nothing that was acknowledged may be missing."""
         said = {}
-        for target in self.targets:
+        for target in (x for x in self.targets if x.live):
             with Client(target.port, 10, target.host) as client:
                 for key in self.keys:
                     found = client.get(key.name).get(key.name)

@@ -3,14 +3,19 @@
 test names are those of riak_test. Corrupted files (verify_corruption_filtering) are in
 comeback_test.py, mixed versions in mixed_versions_test.cpp."""
 
-import signal
+import os
+import random
 import shutil
+import signal
 import threading
 import time
 
 from memcache import Client, check_all, set_command, store_all
-from processes import (Nodes, TestCase, await_status, locate, main, member, status,
+from processes import (Nodes, TestCase, admin, await_status, locate, main, member, status,
                        wait_equal, wait_settled)
+
+
+RATE = float(os.environ.get("KAI_TEST_RATE", "10"))
 
 
 def value_of(key):
@@ -308,6 +313,129 @@ class Cases(TestCase):
             with open(f"/proc/{node.child.pid}/status") as text:
                 peak = int(next(x for x in text if x.startswith("VmHWM")).split()[1])
             self.assertLess(peak, 1_000_000, node.name)
+
+    def test_the_clients_of_riak_kv_1754_lose_nothing_while_two_nodes_come_and_two_go(self):
+        """Forty clients append to ten values, and read them, while the cluster grows to seven nodes
+        and shrinks to five. KAI_TEST_RATE: requests per second of each client."""
+        nodes = self.cluster(5)
+        live = list(nodes.nodes)
+        keys = names(b"1754", 10)
+        for key in keys:
+            self.store(nodes.nodes[0], key, b"")
+        appenders = Appenders(keys, 40, RATE, lambda: [x.memcache for x in live])
+        with appenders:
+            appenders.go_on()
+            for number in (6, 7):
+                nodes.nodes.append(nodes.start(number, "-j", f"127.0.0.1:{live[0].cluster}"))
+                live.append(nodes.nodes[-1])
+            wait_settled(live[0])
+            appenders.go_on()
+            leaver = live.pop(2)
+            self.assertIsNotNone(admin(live[0], "leave", leaver.name))
+            self.assertEqual(leaver.child.wait(10), 0)
+            appenders.go_on()
+            dead = live.pop(2)
+            dead.stop(signal.SIGKILL)
+            self.assertIsNotNone(admin(live[0], "remove", dead.name))
+            wait_settled(live[0])
+            appenders.go_on()
+        for node in live:
+            appenders.check(node.memcache)
+        print(f"  {appenders.report()}", flush=True)
+        self.assertEqual(appenders.wrong, [])
+        self.assertLess(len(appenders.failed), max(5, appenders.requests // 100), appenders.failed[:5])
+
+
+class Appenders:
+    """Clients that append words of their own to shared values, and read these: what was acknowledged
+    before a read began is in it, once, and a value is never missing."""
+
+    def __init__(self, keys, count, rate, ports):
+        self.keys, self.rate, self.ports = keys, rate, ports
+        self.acknowledged = {key: set() for key in keys}
+        self.wrong, self.failed, self.requests = [], [], 0
+        self.lock, self.ended = threading.Lock(), threading.Event()
+        self.workers = [threading.Thread(target=self.work, args=(i,)) for i in range(count)]
+
+    def __enter__(self):
+        for worker in self.workers:
+            worker.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        for worker in self.workers:
+            worker.join()
+
+    def go_on(self):
+        """Until every client has asked a few times more."""
+        time.sleep(max(1.5, 3 / self.rate))
+
+    def work(self, index):
+        dice = random.Random(index)
+        self.ended.wait(dice.random() / self.rate)
+        port, client, number = None, None, 0
+        while not self.ended.is_set():
+            number += 1
+            try:
+                if client is None or port not in self.ports():
+                    port = dice.choice(self.ports())
+                    client = Client(port, 3)
+                key = dice.choice(self.keys)
+                if dice.random() < 0.5:
+                    self.append(client, key, b"%d.%d " % (index, number))
+                else:
+                    self.read(client, key)
+            except OSError as error:
+                # Its node has gone, and so the client goes to another one; one on a live node does not
+                # lose its connection.
+                client = None
+                if port in self.ports():
+                    self.failed.append(str(error))
+            self.ended.wait(1 / self.rate)
+
+    def append(self, client, key, word):
+        self.requests += 1
+        answer = client.ask(b"append %s 0 0 %d\r\n%s\r\n" % (key, len(word), word))
+        if answer == b"STORED\r\n":
+            with self.lock:
+                self.acknowledged[key].add(word)
+        elif answer.startswith(b"SERVER_ERROR"):
+            self.failed.append(answer)
+        else:
+            # NOT_STORED: that the key is missing, which it is not.
+            self.wrong.append((key, answer))
+
+    def read(self, client, key):
+        self.requests += 1
+        with self.lock:
+            known = set(self.acknowledged[key])
+        client.send(b"get " + key + b"\r\n")
+        line = client.line()
+        if line.startswith(b"SERVER_ERROR"):
+            self.failed.append(line)
+            return
+        if line == b"END\r\n":
+            self.wrong.append((key, "a miss"))
+            return
+        words = client.exactly(int(line.split()[3]) + 2)[:-2].split()
+        client.line()
+        self.judge(key, [x + b" " for x in words], known)
+
+    def judge(self, key, words, known):
+        if missing := known - set(words):
+            self.wrong.append((key, "lost or stale", sorted(missing)[:5]))
+        if len(words) != len(set(words)):
+            self.wrong.append((key, "twice", [x for x in words if words.count(x) > 1][:5]))
+
+    def check(self, port):
+        with Client(port) as client:
+            for key in self.keys:
+                self.read(client, key)
+
+    def report(self):
+        return (f"{self.requests} requests, {len(self.failed)} failed, "
+                f"{sum(len(x) for x in self.acknowledged.values())} words appended")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,11 @@
 
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 
 #include <catch2/catch.hpp>
-#include <leveldb/env.h>
 
 #include "protocol/errc.hpp"
-#include "storage/durable_file.hpp"
-#include "storage/identity_codec.hpp"
 #include "test/support/memory_env.hpp"
 
 using namespace kai;
@@ -39,9 +37,8 @@ struct temporary {
     path = ::mkdtemp(name.data());
   }
   ~temporary() {
-    auto& env = *leveldb::Env::Default();
-    remove_directory(env, path + "/node");
-    remove_directory(env, path);
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
   }
 };
 
@@ -124,7 +121,7 @@ TEST_CASE("a directory that is not this node's or not usable is refused with the
     check_refused(options, errc::bad_configuration, "belongs to node n1, not to n2");
   }
   SECTION("a newer version") {
-    identity.replace(identity.find(" 1\n"), 3, " 2\n");
+    identity.replace(identity.find(" 2\n"), 3, " 3\n");
     env.overwrite("/kai/node/identity", identity);
     check_refused(options, errc::incompatible, "newer kai");
   }
@@ -166,33 +163,20 @@ TEST_CASE("a directory that is not this node's or not usable is refused with the
   }
 }
 
-TEST_CASE("starting over removes the databases under a new id, crashes in between included") {
-  for (bool crash : {false, true}) {
-    memory_env env;
-    {
-      auto made = node_directory::open(options_of(env));
-      REQUIRE_FALSE((*made)->join_cluster(77));
-      REQUIRE_FALSE((*made)->write_file("topology", "t"));
-      for (auto* name : {"/kai/node/vnode-0", "/kai/node/vnode-1"}) {
-        REQUIRE(env.CreateDir(name).ok());
-        env.overwrite(std::string{name} + "/000001.log", "old");
-      }
-      if (crash) {
-        // The identity is stored, and then nothing more.
-        auto text = to_text({{43, "n1", 77, 2}, true});
-        env.overwrite("/kai/node/identity", text);
-      } else {
-        REQUIRE_FALSE((*made)->start_over(43));
-      }
-    }
-    auto again = node_directory::open(options_of(env));
-    REQUIRE(again);
-    CHECK((*again)->identity() == directory_identity{43, "n1", 77, 2});
-    CHECK(**(*again)->read_file("topology") == "t");
-    CHECK_FALSE(env.FileExists("/kai/node/vnode-0"));
-    CHECK_FALSE(env.FileExists("/kai/node/vnode-1/000001.log"));
-    CHECK(identity_from_text(env.contents("/kai/node/identity"))->emptying == false);
+TEST_CASE("a directory of the first format is read") {
+  memory_env env;
+  { REQUIRE(node_directory::open(options_of(env))); }
+  std::string text =
+      "kai-directory 1\nnode 000000000000002b\nname n1\ncluster 000000000000004d\nvnodes 3\n";
+  env.overwrite("/kai/node/identity", text + "emptying 0\nchecksum 87d07b157410ea54\n");
+  {
+    auto opened = node_directory::open(options_of(env));
+    REQUIRE(opened);
+    CHECK((*opened)->identity() == directory_identity{43, "n1", 77, 3});
   }
+  // It was being emptied: nothing that ever ran left it like that.
+  env.overwrite("/kai/node/identity", text + "emptying 1\nchecksum 3e0e3e6c6539c3cc\n");
+  check_refused(options_of(env), errc::bad_configuration, "`identity` is damaged");
 }
 
 TEST_CASE("files of other names than ours are refused") {

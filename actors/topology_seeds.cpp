@@ -1,0 +1,116 @@
+#include "actors/topology_seeds.hpp"
+
+#include <algorithm>
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+namespace {
+
+using pointer = topology_self;
+
+void on_join_failed(pointer self, const std::string& seed, const caf::error& err) {
+  auto& st = self->state;
+  auto why = "joining through " + seed + ": " + message_of(err);
+  if (why != st.last_join_error)
+    st.context->log.warning("{}; trying again", why);
+  st.last_join_error = why;
+  self->delayed_send(self, limits::join_interval, tick_atom::value);
+}
+
+void on_joined(pointer self, const std::string& seed, const std::string& text) {
+  auto decided = decode_topology_blob(blob::copy_of(text));
+  if (!decided)
+    return on_join_failed(self, seed, decided.error());
+  auto& st = self->state;
+  if (decided->settings != settings_of(st.context->options))
+    st.context->log.warning("the cluster was founded with N={} R={} W={} and {} partitions: these "
+                            "count, not this node's options",
+                            decided->settings.replicas, decided->settings.read_quorum,
+                            decided->settings.write_quorum, decided->settings.partitions);
+  if (!use(self, std::move(*decided)))
+    on_join_failed(self, seed, failure(errc::storage_failed, "the topology can not be stored"));
+}
+
+/// As a peer would introduce itself.
+hello own_hello(const topology_state& st) {
+  hello x;
+  x.protocol = protocol_version;
+  x.cluster_id = st.current.cluster_id;
+  x.name = st.context->name;
+  x.id = st.context->id;
+  x.incarnation = st.context->incarnation;
+  x.header = {st.context->now(), st.current.epoch};
+  return x;
+}
+
+} // namespace
+
+member own_member(const topology_state& st) {
+  auto& context = *st.context;
+  member x;
+  x.name = context.name;
+  x.zone = context.options.node.zone;
+  x.memcache_address = context.memcache_address;
+  x.cluster_address = context.cluster_address;
+  x.id = context.id;
+  return x;
+}
+
+cluster_settings settings_of(const node_options& options) {
+  cluster_settings x;
+  x.replicas = options.cluster.replicas;
+  x.read_quorum = options.read_quorum_or_majority();
+  x.write_quorum = options.write_quorum_or_majority();
+  x.partitions = options.cluster.partitions;
+  return x;
+}
+
+void join_through_seeds(pointer self) {
+  auto& st = self->state;
+  if (st.starting.empty() || st.current.epoch != 0)
+    return;
+  auto& seeds = st.context->options.cluster.seeds;
+  auto seed = seeds[st.next_seed++ % seeds.size()];
+  auto failed = [self, seed](const caf::error& err) { on_join_failed(self, seed, err); };
+  self->request(st.dialer, limits::dial_deadline, dial_atom::value, seed)
+      .then(
+          [self, seed, failed](const gateway_actor& remote) {
+            std::vector<std::string> arguments{encode_text(own_member(self->state))};
+            self->request(remote, limits::join_deadline, admin_atom::value, std::string{"join"},
+                          std::move(arguments))
+                .then([self, seed](const std::string& text) { on_joined(self, seed, text); },
+                      failed);
+          },
+          failed);
+}
+
+void check_seeds(pointer self) {
+  auto& st = self->state;
+  for (auto& seed : st.context->options.cluster.seeds) {
+    auto& members = st.current.members;
+    if (std::any_of(members.begin(), members.end(),
+                    [&](auto& x) { return x.cluster_address == seed; }))
+      continue;
+    // One that does not answer may come later.
+    auto silent = [](const caf::error&) {};
+    auto objects = [self, seed](const caf::error& err) {
+      if (err == errc::incompatible)
+        self->state.context->log.warning(
+            "cluster.seeds: {}: {}; this node stays a member of the cluster that its data belongs "
+            "to (storage.directory)",
+            seed, message_of(err));
+    };
+    self->request(st.dialer, limits::dial_deadline, dial_atom::value, seed)
+        .then(
+            [self, objects](const gateway_actor& remote) {
+              self->request(remote, limits::hello_deadline, hello_atom::value,
+                            own_hello(self->state))
+                  .then([](const hello&) {}, objects);
+            },
+            silent);
+  }
+}
+
+} // namespace kai

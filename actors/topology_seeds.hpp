@@ -1,0 +1,21 @@
+#pragma once
+
+#include "actors/topology_vote.hpp"
+
+namespace kai {
+
+/// This node, as it is a member or wants to be one.
+member own_member(const topology_state& st);
+
+/// What the node founds a cluster with.
+cluster_settings settings_of(const node_options& options);
+
+/// Asks one of cluster.seeds to take this node in, and the next one when that fails, until one
+/// does. Nothing when the node is a member, or does not start.
+void join_through_seeds(topology_self self);
+
+/// Of a node that is a member: says in the log which of cluster.seeds belong to another cluster.
+/// They will never be used, and whoever named them may have meant to join that one.
+void check_seeds(topology_self self);
+
+} // namespace kai

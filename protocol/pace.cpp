@@ -1,0 +1,32 @@
+#include "protocol/pace.hpp"
+
+#include <algorithm>
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+void pace::heard(uint64_t requests, duration within) {
+  auto seconds = std::chrono::duration<double>(within).count();
+  busy_ = static_cast<double>(requests) > limits::idle_requests_per_second * seconds;
+}
+
+size_t pace::lot(size_t most, uint64_t bytes_each) const {
+  auto many = busy_ ? most / limits::busy_lot_share : most;
+  auto bytes = busy_ ? limits::busy_lot_bytes : limits::idle_lot_bytes;
+  if (bytes_each > 0)
+    many = std::min<uint64_t>(many, bytes / bytes_each);
+  return std::max<size_t>(many, 1);
+}
+
+pace::duration pace::rest(duration took, size_t jobs) const {
+  if (!busy_)
+    return duration::zero();
+  auto rest = static_cast<double>(took.count()) * limits::busy_rest_share *
+              static_cast<double>(std::max<size_t>(jobs, 1));
+  auto most = static_cast<double>(duration{limits::busy_rest_max}.count());
+  return std::max<duration>(duration{static_cast<int64_t>(std::min(rest, most))},
+                            limits::busy_rest_min);
+}
+
+} // namespace kai
