@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include <caf/actor_system_config.hpp>
 
 #include "actors/io_loop.hpp"
+#include "actors/shared_port.hpp"
 #include "storage/directory.hpp"
 
 namespace leveldb {
@@ -42,6 +44,8 @@ struct node_environment {
   bool threads = true;
   /// Databases of a new directory: one per core, but each has a thread and a write buffer.
   uint32_t vnodes = 1;
+  /// Nothing: a port for clients of the node's own, as its options say.
+  std::optional<port_share> clients;
 };
 
 /// The machine's clock, randomness and files.

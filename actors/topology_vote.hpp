@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "actors/topology_keeper.hpp"
+#include "storage/directory.hpp"
 
 namespace kai {
 
@@ -16,6 +17,9 @@ caf::error load_topology(topology_state& st);
 /// Whether this node's data is a member's. One that lost its data, and with it its votes, must not
 /// vote again under its old name.
 bool is_member(const topology_state& st);
+
+/// The same of a directory whose node does not run: as far as it has heard.
+caf::expected<bool> is_of_member(const node_directory& directory);
 
 /// From now on `decided` holds. False: it could not be stored, and the one before stays.
 bool use(topology_self self, topology decided);

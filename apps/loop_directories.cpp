@@ -1,0 +1,84 @@
+#include "apps/loop_directories.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "actors/topology_vote.hpp"
+#include "protocol/errc.hpp"
+#include "protocol/limits.hpp"
+#include "storage/identity_codec.hpp"
+
+namespace kai {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The member whose data is there; nullopt: none's, or one's that has left its cluster.
+caf::expected<std::optional<std::string>> member_in(const std::string& directory) {
+  std::error_code ignored;
+  auto file = fs::path{directory} / "identity";
+  if (!fs::exists(file, ignored))
+    return std::optional<std::string>{};
+  std::ifstream in{file};
+  std::stringstream text;
+  text << in.rdbuf();
+  auto identity = identity_from_text(text.str());
+  if (!identity)
+    return failure(errc::bad_configuration,
+                   "storage.directory: " + file.string() + ": " + message_of(identity.error()));
+  directory_options options;
+  options.path = directory;
+  options.node_name = identity->identity.name;
+  auto opened = node_directory::open(options);
+  if (!opened)
+    return std::move(opened.error());
+  auto member = is_of_member(**opened);
+  if (!member)
+    return std::move(member.error());
+  return *member ? std::optional{identity->identity.name} : std::nullopt;
+}
+
+} // namespace
+
+std::string loop_directory(const std::string& directory, size_t number) {
+  return fs::path{directory} / ("loop-" + std::to_string(number));
+}
+
+caf::error check_loop_directories(const process_options& options) {
+  if (options.node.storage.engine == engine_kind::memory)
+    return caf::none;
+  auto& directory = options.node.storage.directory;
+  std::string left_out;
+  std::string commands;
+  size_t loops = 1;
+  auto look = [&](const std::string& where, size_t number) {
+    auto name = member_in(where);
+    if (!name)
+      return std::move(name.error());
+    if (!*name)
+      return caf::error{};
+    left_out += (left_out.empty() ? "" : ", ") + **name;
+    commands += (commands.empty() ? "" : "; ") + ("kai-admin leave " + **name);
+    loops = number;
+    return caf::error{};
+  };
+  if (options.loops > 1)
+    if (auto err = look(directory, 1))
+      return err;
+  for (auto i = options.loops == 1 ? 1 : options.loops + 1; i <= limits::nodes_per_process_max; ++i)
+    if (auto err = look(loop_directory(directory, i), i))
+      return err;
+  if (left_out.empty())
+    return caf::none;
+  return failure(errc::bad_configuration,
+                 "node.loops: storage.directory " + directory + " holds the data of " + left_out +
+                     ", which " + std::to_string(options.loops) +
+                     (options.loops == 1 ? " loop does" : " loops do") +
+                     " not run; start with node.loops=" + std::to_string(loops) +
+                     " and let it leave first (" + commands + "), or use another directory");
+}
+
+} // namespace kai
