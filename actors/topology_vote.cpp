@@ -174,17 +174,17 @@ bool is_member(const topology_state& st) {
   return own && own->id == st.context->id;
 }
 
-caf::expected<bool> is_of_member(const node_directory& directory) {
+caf::expected<std::optional<member>> member_of(const node_directory& directory) {
   auto bytes = directory.read_file(topology_file);
   if (!bytes)
     return std::move(bytes.error());
   if (!*bytes)
-    return false;
+    return std::optional<member>{};
   auto stored = decode_topology_blob(blob::copy_of(**bytes));
   if (!stored)
     return std::move(stored.error());
   auto own = stored->find(directory.identity().name);
-  return own && own->id == directory.identity().node;
+  return own && own->id == directory.identity().node ? std::optional{*own} : std::nullopt;
 }
 
 bool use(topology_self self, topology decided) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "actors/topology_keeper.hpp"
 #include "storage/directory.hpp"
@@ -18,8 +19,8 @@ caf::error load_topology(topology_state& st);
 /// vote again under its old name.
 bool is_member(const topology_state& st);
 
-/// The same of a directory whose node does not run: as far as it has heard.
-caf::expected<bool> is_of_member(const node_directory& directory);
+/// The member whose data a directory holds, as its node knew it when it stopped; nullopt: none's.
+caf::expected<std::optional<member>> member_of(const node_directory& directory);
 
 /// From now on `decided` holds. False: it could not be stored, and the one before stays.
 bool use(topology_self self, topology decided);

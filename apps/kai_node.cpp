@@ -25,5 +25,7 @@ int main(int argc, char** argv) {
     return complain(self.name, message_of(plan.error()), exit_used_wrongly);
   if (auto err = check_loop_directories(asked->options))
     return complain(self.name, message_of(err), exit_used_wrongly);
+  if (plan->nodes.size() > 1)
+    keep_ports(plan->nodes);
   return run_nodes(std::move(*plan));
 }

@@ -5,6 +5,8 @@
 #include <optional>
 #include <sstream>
 
+#include <caf/io/network/default_multiplexer.hpp>
+
 #include "actors/topology_vote.hpp"
 #include "protocol/errc.hpp"
 #include "protocol/limits.hpp"
@@ -17,11 +19,11 @@ namespace {
 namespace fs = std::filesystem;
 
 /// The member whose data is there; nullopt: none's, or one's that has left its cluster.
-caf::expected<std::optional<std::string>> member_in(const std::string& directory) {
+caf::expected<std::optional<member>> member_in(const std::string& directory) {
   std::error_code ignored;
   auto file = fs::path{directory} / "identity";
   if (!fs::exists(file, ignored))
-    return std::optional<std::string>{};
+    return std::optional<member>{};
   std::ifstream in{file};
   std::stringstream text;
   text << in.rdbuf();
@@ -35,10 +37,14 @@ caf::expected<std::optional<std::string>> member_in(const std::string& directory
   auto opened = node_directory::open(options);
   if (!opened)
     return std::move(opened.error());
-  auto member = is_of_member(**opened);
-  if (!member)
-    return std::move(member.error());
-  return *member ? std::optional{identity->identity.name} : std::nullopt;
+  return member_of(**opened);
+}
+
+bool is_free(const std::string& address, uint16_t port) {
+  auto socket = caf::io::network::new_tcp_acceptor_impl(port, address.c_str(), true);
+  if (socket)
+    caf::io::network::close_socket(*socket);
+  return static_cast<bool>(socket);
 }
 
 } // namespace
@@ -55,13 +61,14 @@ caf::error check_loop_directories(const process_options& options) {
   std::string commands;
   size_t loops = 1;
   auto look = [&](const std::string& where, size_t number) {
-    auto name = member_in(where);
-    if (!name)
-      return std::move(name.error());
-    if (!*name)
+    auto found = member_in(where);
+    if (!found)
+      return std::move(found.error());
+    if (!*found)
       return caf::error{};
-    left_out += (left_out.empty() ? "" : ", ") + **name;
-    commands += (commands.empty() ? "" : "; ") + ("kai-admin leave " + **name);
+    auto& name = (*found)->name;
+    left_out += (left_out.empty() ? "" : ", ") + name;
+    commands += (commands.empty() ? "" : "; ") + ("kai-admin leave " + name);
     loops = number;
     return caf::error{};
   };
@@ -79,6 +86,20 @@ caf::error check_loop_directories(const process_options& options) {
                      (options.loops == 1 ? " loop does" : " loops do") +
                      " not run; start with node.loops=" + std::to_string(loops) +
                      " and let it leave first (" + commands + "), or use another directory");
+}
+
+void keep_ports(std::vector<node_options>& loops) {
+  for (auto& x : loops) {
+    if (x.cluster.port != 0 || x.storage.engine == engine_kind::memory)
+      continue;
+    // What is wrong with a directory is said when its node starts.
+    auto found = member_in(x.storage.directory);
+    if (!found || !*found)
+      continue;
+    auto before = parse_host_port((*found)->cluster_address);
+    if (before && is_free(x.cluster.address, before->port))
+      x.cluster.port = before->port;
+  }
 }
 
 } // namespace kai

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <caf/error.hpp>
 
@@ -15,5 +16,9 @@ std::string loop_directory(const std::string& directory, size_t number);
 /// not started any more would be missed, with its replicas, by the cluster that it is a member of:
 /// it has to leave first. errc::bad_configuration names it and says how.
 caf::error check_loop_directories(const process_options& options);
+
+/// Has loops that may take any cluster port take those that they had before, where they are free.
+/// Members that all come back elsewhere at once would not find each other.
+void keep_ports(std::vector<node_options>& loops);
 
 } // namespace kai

@@ -3,8 +3,11 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
+#include "actors/shared_port.hpp"
 #include "protocol/errc.hpp"
 #include "protocol/topology.hpp"
 #include "storage/directory.hpp"
@@ -26,8 +29,9 @@ public:
   std::string path;
 };
 
-/// What a node leaves behind; `names` of the members in the last topology that it knew.
-void make(const std::string& path, const std::string& name, const std::string& member) {
+/// What a node leaves behind; `member`: of the last topology that it knew.
+void make(const std::string& path, const std::string& name, const std::string& member,
+          uint16_t port = 1) {
   directory_options options;
   options.path = path;
   options.node_name = name;
@@ -36,7 +40,7 @@ void make(const std::string& path, const std::string& name, const std::string& m
   REQUIRE(directory);
   kai::member x;
   x.name = member;
-  x.cluster_address = "127.0.0.1:1";
+  x.cluster_address = to_host_port("127.0.0.1", port);
   x.memcache_address = "127.0.0.1:2";
   x.id = 7;
   std::string bytes;
@@ -102,6 +106,27 @@ TEST_CASE("the data of a node without loops is not left behind either") {
   auto message = checked(directory.path, 2);
   CHECK_THAT(message, Catch::Contains("holds the data of n, which 2 loops do not run"));
   CHECK_THAT(message, Catch::Contains("start with node.loops=1 "));
+}
+
+TEST_CASE("loops that may have any port have the one they had before, while it is free") {
+  scratch_directory directory;
+  auto shared = share_port("127.0.0.1", 0, 1, 1);
+  REQUIRE(shared);
+  auto port = port_of(shared->front().socket);
+  make(loop_directory(directory.path, 1), "n.1", "n.1", port);
+  std::vector<node_options> loops(3);
+  for (size_t i = 0; i < 3; ++i) {
+    loops[i].cluster.port = i == 2 ? 200 : 0;
+    loops[i].storage.directory = loop_directory(directory.path, i + 1);
+  }
+  auto taken = loops;
+  keep_ports(taken);
+  CHECK(taken[0].cluster.port == 0);
+  ::close(shared->front().socket);
+  keep_ports(loops);
+  CHECK(loops[0].cluster.port == port);
+  CHECK(loops[1].cluster.port == 0);
+  CHECK(loops[2].cluster.port == 200);
 }
 
 TEST_CASE("the memory engine has no directory to check") {

@@ -169,7 +169,7 @@ class Loops(TestCase):
                 self.assertEqual(plain.child.wait(10), 0)
                 check_all([loops.memcache] * 4, KEYS, lambda key: key)
 
-    def test_one_host_comes_back_with_its_data_on_other_ports(self):
+    def test_one_host_comes_back_with_its_data_where_any_port_will_do(self):
         with self.host(3, "--cluster.replicas=1") as node:
             store_all([node.memcache] * 4, KEYS, lambda key: key)
             self.assertEqual(node.stop()[0], 0)
