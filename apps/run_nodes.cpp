@@ -81,6 +81,7 @@ private:
     auto result = real_environment();
     if (shares_port()) {
       result.clients = shares_[i];
+      result.neighbours = neighbours_;
       result.vnodes = std::max(result.vnodes / static_cast<uint32_t>(shares_.size()), 1u);
     }
     return result;
@@ -201,6 +202,7 @@ private:
   size_t next_ = 0;
   /// The sockets of a host's loops.
   std::vector<port_share> shares_;
+  std::shared_ptr<neighbours> neighbours_ = std::make_shared<neighbours>();
   /// Of a host: where its first loop listens.
   node::endpoints host_;
   bool all_ready_ = false;
