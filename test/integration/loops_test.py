@@ -24,6 +24,9 @@ def names_in(node):
 def loops_behind(port, clients=40):
     """How many loops share these clients: each says how many are with it on its own."""
     connections = [Client(port) for _ in range(clients)]
+    for x in connections:
+        # Answered, it is counted.
+        x.stats()
     with_me = [int(x.stats()["curr_connections"]) for x in connections]
     for x in connections:
         x.__exit__()
