@@ -1,6 +1,5 @@
 #include "actors/acceptor.hpp"
 
-#include <algorithm>
 #include <cstring>
 
 namespace kai {
@@ -25,13 +24,17 @@ void serve(acceptor_self* self, caf::io::connection_handle handle) {
 
 void on_new(acceptor_self* self, const caf::io::new_connection_msg& x) {
   auto& st = self->state;
-  if (st.connections.size() + st.early.size() >=
-      st.loop->context().options.memcache.max_connections)
+  if (!st.seats->take())
     refuse(self, x.handle);
   else if (st.serving)
     serve(self, x.handle);
   else
     st.early.push_back(x.handle);
+}
+
+void listens(acceptor_self* self, caf::io::accept_handle x) {
+  self->state.listener = x;
+  self->state.loop->listener = x.id();
 }
 
 void end_if_idle(acceptor_self* self) {
@@ -41,11 +44,12 @@ void end_if_idle(acceptor_self* self) {
 
 } // namespace
 
-caf::behavior acceptor(acceptor_self* self, io_loop_ptr loop) {
+caf::behavior acceptor(acceptor_self* self, io_loop_ptr loop, std::shared_ptr<client_seats> seats) {
   self->state.loop = std::move(loop);
+  self->state.seats = std::move(seats);
   self->set_default_handler(caf::drop);
   self->set_down_handler([self](caf::down_msg& x) {
-    self->state.connections.erase(x.source);
+    self->state.seats->give_back(self->state.connections.erase(x.source));
     end_if_idle(self);
   });
   return {
@@ -53,9 +57,13 @@ caf::behavior acceptor(acceptor_self* self, io_loop_ptr loop) {
         auto bound = self->add_tcp_doorman(port, host.c_str(), true);
         if (!bound)
           return bound.error();
-        self->state.listener = bound->first;
-        self->state.loop->listener = bound->first.id();
+        listens(self, bound->first);
         return bound->second;
+      },
+      [self](start_atom, int socket) {
+        auto listener = self->add_doorman(socket);
+        listens(self, listener);
+        return self->local_port(listener);
       },
       [self](const client_services& x) { self->state.services = x; },
       [self](start_atom) {
@@ -74,8 +82,7 @@ caf::behavior acceptor(acceptor_self* self, io_loop_ptr loop) {
       [self](const caf::io::new_connection_msg& x) { on_new(self, x); },
       [](const caf::io::acceptor_closed_msg&) {},
       [self](const caf::io::connection_closed_msg& x) {
-        auto& early = self->state.early;
-        early.erase(std::remove(early.begin(), early.end(), x.handle), early.end());
+        self->state.seats->give_back(std::erase(self->state.early, x.handle));
       },
   };
 }

@@ -98,4 +98,31 @@ dialer_actor::behavior_type dialer(pointer self, std::chrono::milliseconds patie
   };
 }
 
+void neighbours::add(const std::string& address, gateway_actor gateway) {
+  std::lock_guard lock{mutex_};
+  gateways_[address] = std::move(gateway);
+}
+
+void neighbours::remove(const std::string& address) {
+  std::lock_guard lock{mutex_};
+  gateways_.erase(address);
+}
+
+gateway_actor neighbours::find(const std::string& address) {
+  std::lock_guard lock{mutex_};
+  auto i = gateways_.find(address);
+  return i != gateways_.end() ? i->second : gateway_actor{};
+}
+
+dialer_actor::behavior_type neighbour_dialer(pointer self, std::shared_ptr<neighbours> others,
+                                             dialer_actor network) {
+  return {
+      [=](dial_atom, const std::string& address) -> caf::result<gateway_actor> {
+        if (auto found = others->find(address))
+          return found;
+        return self->delegate(network, dial_atom::value, address);
+      },
+  };
+}
+
 } // namespace kai

@@ -1,6 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -22,5 +26,29 @@ struct dialer_state {
 /// the node. `patience`: how long a connection that the look opens may take.
 dialer_actor::behavior_type dialer(dialer_actor::stateful_pointer<dialer_state> self,
                                    std::chrono::milliseconds patience);
+
+/// The nodes of a process that talk to each other without a connection: by their cluster addresses.
+/// May be used from any thread.
+class neighbours {
+public:
+  void add(const std::string& address, gateway_actor gateway);
+  void remove(const std::string& address);
+  /// Null: no node of this process listens there.
+  gateway_actor find(const std::string& address);
+
+private:
+  std::mutex mutex_;
+  std::map<std::string, gateway_actor> gateways_;
+};
+
+/// For peers of a node that has neighbours: hands out their gateways themselves, and asks `network`
+/// for those of all others. Only actors on an I/O loop may talk to a gateway of another actor
+/// system, and be answered: they run on their own loop whoever sends to them, where others run on
+/// the sender's threads.
+///
+/// Spawned by node; runs on the scheduler. Lives as long as the node.
+dialer_actor::behavior_type neighbour_dialer(dialer_actor::stateful_pointer<dialer_state> self,
+                                             std::shared_ptr<neighbours> others,
+                                             dialer_actor network);
 
 } // namespace kai

@@ -21,13 +21,6 @@ namespace {
 constexpr int await_peers_rounds = 40;
 constexpr std::chrono::milliseconds await_peers_interval{50};
 
-caf::error cannot_bind(const std::string& group, const std::string& address, uint16_t port,
-                       const caf::error& err) {
-  return failure(errc::bad_configuration,
-                 group + ".port: cannot listen on " + to_host_port(address, port) + " (" +
-                     message_of(err) + "): choose another port or address, or 0 for any free port");
-}
-
 /// Lines of `stats` as Prometheus text: every number, under memcached's name or kai's.
 std::string to_prometheus(const std::string& stats) {
   std::istringstream in{stats};
@@ -49,6 +42,13 @@ std::string to_prometheus(const std::string& stats) {
 }
 
 } // namespace
+
+caf::error cannot_listen(const std::string& group, const std::string& address, uint16_t port,
+                         const caf::error& err) {
+  return failure(errc::bad_configuration,
+                 group + ".port: cannot listen on " + to_host_port(address, port) + " (" +
+                     message_of(err) + "): choose another port or address, or 0 for any free port");
+}
 
 node::node(caf::actor_system& sys, node_options options, node_environment environment)
     : core_(sys, std::move(options), std::move(environment)) {}
@@ -114,29 +114,44 @@ caf::error node::bind() {
   auto published = sys.middleman().publish(gateway_actor{core_.gateway}, options.cluster.port,
                                            options.cluster.address.c_str(), true);
   if (!published)
-    return cannot_bind("cluster", options.cluster.address, options.cluster.port, published.error());
+    return cannot_listen("cluster", options.cluster.address, options.cluster.port,
+                         published.error());
   cluster_port_ = *published;
   endpoints_.cluster = to_host_port(options.cluster.address, *published);
   endpoints_.name = options.node.name.empty() ? endpoints_.cluster : options.node.name;
-
-  acceptor_ = sys.middleman().spawn_broker(acceptor, core_.loop);
-  caf::scoped_actor self{sys};
-  caf::error failed;
-  self->request(acceptor_, caf::infinite, start_atom::value, options.memcache.address,
-                options.memcache.port)
-      .receive(
-          [&](uint16_t port) {
-            endpoints_.memcache = to_host_port(options.memcache.address, port);
-          },
-          [&](caf::error& err) {
-            failed = cannot_bind("memcache", options.memcache.address, options.memcache.port, err);
-          });
-  if (failed)
-    return failed;
+  if (auto err = listen_for_clients())
+    return err;
   if (auto err = core_.open(endpoints_.name, endpoints_.memcache, endpoints_.cluster))
     return err;
   caf::anon_send(acceptor_, client_services{core_.topology, core_.stats});
+  std::lock_guard lock{mutex_};
+  bound_ = true;
   return caf::none;
+}
+
+caf::error node::listen_for_clients() {
+  auto& options = core_.context->options.memcache;
+  auto& shared = core_.environment.clients;
+  auto seats = shared ? shared->seats : std::make_shared<client_seats>(options.max_connections);
+  acceptor_ = core_.system.middleman().spawn_broker(acceptor, core_.loop, seats);
+  caf::scoped_actor self{core_.system};
+  caf::error failed;
+  auto bound = [&](uint16_t port) { endpoints_.memcache = to_host_port(options.address, port); };
+  auto refused = [&](caf::error& err) {
+    failed = cannot_listen("memcache", options.address, options.port, err);
+  };
+  if (shared)
+    self->request(acceptor_, caf::infinite, start_atom::value, shared->socket)
+        .receive(bound, refused);
+  else
+    self->request(acceptor_, caf::infinite, start_atom::value, options.address, options.port)
+        .receive(bound, refused);
+  return failed;
+}
+
+std::string node::cluster_address() {
+  std::lock_guard lock{mutex_};
+  return bound_ ? endpoints_.cluster : std::string{};
 }
 
 caf::error node::join() {

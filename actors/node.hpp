@@ -13,6 +13,10 @@
 
 namespace kai {
 
+/// Why a node can not have the port that `group`.port says.
+caf::error cannot_listen(const std::string& group, const std::string& address, uint16_t port,
+                         const caf::error& err);
+
 /// One node: its actors, its sockets, its life. The actor system is the caller's, and one node's
 /// alone.
 class node {
@@ -41,6 +45,9 @@ public:
   /// Makes a `start` that blocks in another thread return, and the next one fail.
   void interrupt();
 
+  /// Where other nodes reach it, HOST:PORT; empty before it is bound. From any thread.
+  std::string cluster_address();
+
   /// Reads memcache.auth-file again. Unusable: the old one stays, and the log says why.
   void reload();
 
@@ -51,6 +58,7 @@ public:
 
 private:
   caf::error bind();
+  caf::error listen_for_clients();
   caf::error load_credentials();
   caf::error join();
   void await_peers();
@@ -64,6 +72,7 @@ private:
 
   std::mutex mutex_;
   std::condition_variable changed_;
+  bool bound_ = false;
   bool stopping_ = false;
   bool stopped_ = false;
   bool serving_ = false;

@@ -10,7 +10,6 @@
 #include <caf/send.hpp>
 
 #include "actors/admin.hpp"
-#include "actors/dialer.hpp"
 #include "actors/gateway.hpp"
 #include "actors/handoff.hpp"
 #include "actors/hints.hpp"
@@ -148,7 +147,10 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   dialer = environment.dialer ? environment.dialer
                               : system.spawn<caf::detached>(
                                     kai::dialer, std::chrono::milliseconds{limits::probe_connect});
-  membership = system.spawn(kai::membership, loop, gateway, dialer);
+  if (environment.neighbours)
+    dialer_of_peers = system.spawn(neighbour_dialer, environment.neighbours, dialer);
+  membership =
+      system.spawn(kai::membership, loop, gateway, dialer_of_peers ? dialer_of_peers : dialer);
   topology = system.spawn(topology_keeper, context,
                           directory_ ? files_in(directory_) : files_in_memory(environment.files),
                           vnodes, dialer, membership, random());
@@ -176,6 +178,8 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   caf::anon_send(membership, start_atom::value, view_sink{handoff});
   caf::anon_send(gateway, start_atom::value, vnodes, topology, admin);
   open_ = true;
+  if (environment.neighbours)
+    environment.neighbours->add(context->cluster_address, gateway_actor{gateway});
   return caf::none;
 }
 
@@ -307,6 +311,9 @@ void node_core::end_actors() {
       caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
     x = nullptr;
   };
+  if (environment.neighbours)
+    environment.neighbours->remove(context->cluster_address);
+  end(dialer_of_peers);
   end(membership);
   end(topology);
   end(admin);

@@ -4,13 +4,16 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 
+#include "actors/dialer.hpp"
 #include "actors/io_loop.hpp"
+#include "actors/shared_port.hpp"
 #include "storage/directory.hpp"
 
 namespace leveldb {
@@ -42,6 +45,10 @@ struct node_environment {
   bool threads = true;
   /// Databases of a new directory: one per core, but each has a thread and a write buffer.
   uint32_t vnodes = 1;
+  /// Nothing: a port for clients of the node's own, as its options say.
+  std::optional<port_share> clients;
+  /// Nodes of the same process, each in an actor system of its own; null: there are none.
+  std::shared_ptr<kai::neighbours> neighbours;
 };
 
 /// The machine's clock, randomness and files.
@@ -91,6 +98,8 @@ public:
   local_gateway_actor gateway;
   std::vector<vnode_actor> vnodes;
   dialer_actor dialer;
+  /// Null without neighbours.
+  dialer_actor dialer_of_peers;
   membership_actor membership;
   topology_actor topology;
   admin_actor admin;

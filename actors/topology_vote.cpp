@@ -174,6 +174,19 @@ bool is_member(const topology_state& st) {
   return own && own->id == st.context->id;
 }
 
+caf::expected<std::optional<member>> member_of(const node_directory& directory) {
+  auto bytes = directory.read_file(topology_file);
+  if (!bytes)
+    return std::move(bytes.error());
+  if (!*bytes)
+    return std::optional<member>{};
+  auto stored = decode_topology_blob(blob::copy_of(**bytes));
+  if (!stored)
+    return std::move(stored.error());
+  auto own = stored->find(directory.identity().name);
+  return own && own->id == directory.identity().node ? std::optional{*own} : std::nullopt;
+}
+
 bool use(topology_self self, topology decided) {
   auto& st = self->state;
   auto bytes = encode_blob(decided);

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "actors/topology_keeper.hpp"
+#include "storage/directory.hpp"
 
 namespace kai {
 
@@ -16,6 +18,9 @@ caf::error load_topology(topology_state& st);
 /// Whether this node's data is a member's. One that lost its data, and with it its votes, must not
 /// vote again under its old name.
 bool is_member(const topology_state& st);
+
+/// The member whose data a directory holds, as its node knew it when it stopped; nullopt: none's.
+caf::expected<std::optional<member>> member_of(const node_directory& directory);
 
 /// From now on `decided` holds. False: it could not be stored, and the one before stays.
 bool use(topology_self self, topology decided);

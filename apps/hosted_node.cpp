@@ -6,8 +6,10 @@
 
 namespace kai {
 
-hosted_node::hosted_node(node_options options, const caf_settings& caf)
-    : options_(std::move(options)), caf_(caf), thread_([this] { live_or_fail(); }) {}
+hosted_node::hosted_node(node_options options, const caf_settings& caf,
+                         node_environment environment)
+    : options_(std::move(options)), caf_(caf), environment_(std::move(environment)),
+      thread_([this] { live_or_fail(); }) {}
 
 hosted_node::~hosted_node() {
   {
@@ -24,6 +26,11 @@ hosted_node::~hosted_node() {
 std::optional<caf::expected<node::endpoints>> hosted_node::outcome() {
   std::lock_guard lock{mutex_};
   return outcome_;
+}
+
+std::string hosted_node::cluster_address() {
+  std::lock_guard lock{mutex_};
+  return node_ ? node_->cluster_address() : std::string{};
 }
 
 bool hosted_node::left() {
@@ -55,7 +62,7 @@ void hosted_node::live_or_fail() {
 void hosted_node::live() {
   system_config config{caf_};
   caf::actor_system system{config};
-  node self{system, options_};
+  node self{system, options_, environment_};
   std::unique_lock lock{mutex_};
   if (stopping_)
     return;

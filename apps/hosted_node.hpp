@@ -14,7 +14,8 @@ namespace kai {
 /// that to be the same one. Starts at once; the destructor stops it in order.
 class hosted_node {
 public:
-  hosted_node(node_options options, const caf_settings& caf);
+  hosted_node(node_options options, const caf_settings& caf,
+              node_environment environment = real_environment());
   ~hosted_node();
 
   hosted_node(const hosted_node&) = delete;
@@ -22,6 +23,8 @@ public:
 
   /// What starting came to; nullopt: it goes on.
   std::optional<caf::expected<node::endpoints>> outcome();
+  /// Where other nodes reach it; empty: not known yet.
+  std::string cluster_address();
   /// The node is no member of its cluster any more, for it left or was removed.
   bool left();
   void reload();
@@ -34,6 +37,7 @@ private:
 
   const node_options options_;
   const caf_settings caf_;
+  const node_environment environment_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;

@@ -1,8 +1,9 @@
-// kai-node: one node, one actor system.
+// kai-node: the nodes of one host, one for each of its I/O loops, mostly one.
 
 #include <iostream>
 
-#include "apps/config.hpp"
+#include "apps/cluster_plan.hpp"
+#include "apps/loop_directories.hpp"
 #include "apps/process.hpp"
 #include "apps/run_nodes.hpp"
 #include "protocol/errc.hpp"
@@ -19,9 +20,12 @@ int main(int argc, char** argv) {
     return 0;
   }
   set_initial_log_level(asked->options.log);
-  node_plan plan;
-  plan.program = self.name;
-  plan.nodes = {asked->options.node};
-  plan.caf = asked->caf;
-  return run_nodes(std::move(plan));
+  auto plan = plan_host(*asked);
+  if (!plan)
+    return complain(self.name, message_of(plan.error()), exit_used_wrongly);
+  if (auto err = check_loop_directories(asked->options))
+    return complain(self.name, message_of(err), exit_used_wrongly);
+  if (plan->nodes.size() > 1)
+    keep_ports(plan->nodes);
+  return run_nodes(std::move(*plan));
 }

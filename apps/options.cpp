@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "protocol/errc.hpp"
+#include "protocol/limits.hpp"
 
 namespace kai {
 
@@ -49,6 +50,17 @@ caf::error read_quorum(uint16_t& target, std::string_view text) {
     return err;
   if (target == 0)
     return failure(errc::bad_configuration, "0 is out of range: at least 1, or majority");
+  return caf::none;
+}
+
+caf::error read_loops(size_t& target, std::string_view text) {
+  auto number = parse_number(text, SIZE_MAX);
+  if (!number)
+    return std::move(number.error());
+  if (*number < 1 || *number > limits::nodes_per_process_max)
+    return failure(errc::bad_configuration, std::string{text} + " is out of range: 1 to " +
+                                                std::to_string(limits::nodes_per_process_max));
+  target = *number;
   return caf::none;
 }
 
@@ -137,6 +149,10 @@ constexpr option table[] = {
      "failure domain: replicas spread over distinct zones (default: a zone of its own)",
      [](target o, text x) { return read_text(o.node.node.zone, x); },
      [](source o) { return o.node.node.zone; }},
+    {"node.loops", 0, value_form::number, "COUNT",
+     "I/O loops, one per core to use; more than 1: each is a member NAME.1, NAME.2, ...",
+     [](target o, text x) { return read_loops(o.loops, x); },
+     [](source o) { return std::to_string(o.loops); }},
 
     {"memcache.address", 0, value_form::text, "HOST", "where clients connect",
      [](target o, text x) { return read_text(o.node.memcache.address, x); },

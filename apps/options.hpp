@@ -17,6 +17,8 @@ namespace kai {
 /// What the options of a process say.
 struct process_options {
   node_options node;
+  /// Of one host; each is a member of the cluster by itself (plan_host).
+  size_t loops = 1;
   log_level log = log_level::info;
 };
 

@@ -34,6 +34,8 @@ public:
   int run() {
     make_room();
     share_memory();
+    if (auto err = share_clients())
+      return complain(plan_.program, message_of(err), exit_used_wrongly);
     nodes_.resize(plan_.nodes.size());
     start_next();
     auto status = loop();
@@ -46,14 +48,15 @@ public:
 private:
   /// So many files as the connections need, or so many connections as there are files for.
   void make_room() {
-    size_t wanted = 0;
-    for (auto& x : plan_.nodes)
-      wanted += x.memcache.max_connections + files_besides_clients;
+    // The loops of a host have one such limit together.
+    auto sharers = shares_port() ? 1 : plan_.nodes.size();
+    auto besides = files_besides_clients * plan_.nodes.size() / sharers;
+    auto wanted = sharers * (plan_.nodes.front().memcache.max_connections + besides);
     auto limit = raise_file_limit(wanted);
     if (limit >= wanted)
       return;
-    auto share = limit / plan_.nodes.size();
-    auto clients = std::max<size_t>(share - std::min(files_besides_clients, share / 2), 1);
+    auto share = limit / sharers;
+    auto clients = std::max<size_t>(share - std::min(besides, share / 2), 1);
     for (auto& x : plan_.nodes)
       x.memcache.max_connections = std::min(x.memcache.max_connections, clients);
     log_.warning("memcache.max-connections: cut to {}, the system lets this process open only {} "
@@ -69,24 +72,51 @@ private:
         x.storage.cache = bytes / plan_.nodes.size();
   }
 
+  bool shares_port() const { return !plan_.host.empty(); }
+
+  caf::error share_clients() {
+    if (!shares_port())
+      return caf::none;
+    auto& options = plan_.nodes.front().memcache;
+    auto shares =
+        share_port(options.address, options.port, plan_.nodes.size(), options.max_connections);
+    if (!shares)
+      return cannot_listen("memcache", options.address, options.port, shares.error());
+    shares_ = std::move(*shares);
+    return caf::none;
+  }
+
+  node_environment environment_of(size_t i) const {
+    auto result = real_environment();
+    if (shares_port()) {
+      result.clients = shares_[i];
+      result.neighbours = neighbours_;
+      result.vnodes = std::max(result.vnodes / static_cast<uint32_t>(shares_.size()), 1u);
+    }
+    return result;
+  }
+
   /// Nodes that join through the first wait until its address is known.
   void start_next() {
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      if (started_ > i)
-        continue;
-      auto& options = plan_.nodes[i];
-      if (i > 0 && plan_.join_first && options.cluster.seeds.empty()) {
-        auto& first = plan_.nodes.front().cluster;
-        if (first.port != 0)
-          options.cluster.seeds = {to_host_port(first.address, first.port)};
-        else if (!first_address_.empty())
-          options.cluster.seeds = {first_address_};
-        else
+    for (; started_ < nodes_.size(); ++started_) {
+      auto& options = plan_.nodes[started_];
+      if (started_ > 0 && plan_.join_first) {
+        auto first = address_of_first();
+        if (first.empty())
           return;
+        if (options.cluster.seeds.size() < limits::members_max)
+          options.cluster.seeds.push_back(first);
       }
-      nodes_[i] = std::make_unique<hosted_node>(options, plan_.caf);
-      ++started_;
+      nodes_[started_] =
+          std::make_unique<hosted_node>(options, plan_.caf, environment_of(started_));
     }
+  }
+
+  /// Known beforehand, or once it is bound.
+  std::string address_of_first() {
+    auto& first = plan_.nodes.front().cluster;
+    return first.port != 0 ? to_host_port(first.address, first.port)
+                           : nodes_.front()->cluster_address();
   }
 
   int loop() {
@@ -110,21 +140,34 @@ private:
     // A later one's failure may be why an earlier one waits.
     for (auto i = next_; i < started_; ++i)
       if (auto outcome = nodes_[i]->outcome(); outcome && !*outcome)
-        return outcome->error();
+        return error_of(i, outcome->error());
     for (; next_ < started_; ++next_) {
       auto outcome = nodes_[next_]->outcome();
       if (!outcome)
         break;
-      print(ready_line(**outcome));
-      if (next_ == 0)
-        first_address_ = (*outcome)->cluster;
+      if (!shares_port())
+        print(ready_line(**outcome));
+      else if (next_ == 0)
+        host_ = **outcome;
     }
     if (next_ == nodes_.size() && !all_ready_) {
       all_ready_ = true;
+      if (shares_port()) {
+        host_.name = plan_.host;
+        print(ready_line(host_));
+      }
       if (!plan_.ready_line.empty())
         print(plan_.ready_line);
     }
     return caf::none;
+  }
+
+  /// Says which of a host's loops it is about.
+  caf::error error_of(size_t i, const caf::error& err) const {
+    if (!shares_port())
+      return err;
+    return failure(err == errc::bad_configuration ? errc::bad_configuration : errc::refused,
+                   plan_.nodes[i].node.name + ": " + message_of(err));
   }
 
   void reload() {
@@ -166,7 +209,11 @@ private:
   size_t started_ = 0;
   /// Whose ready line comes next.
   size_t next_ = 0;
-  std::string first_address_;
+  /// The sockets of a host's loops.
+  std::vector<port_share> shares_;
+  std::shared_ptr<neighbours> neighbours_ = std::make_shared<neighbours>();
+  /// Of a host: where its first loop listens.
+  node::endpoints host_;
   bool all_ready_ = false;
 };
 

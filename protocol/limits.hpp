@@ -138,7 +138,7 @@ inline constexpr uint64_t cached_record_bytes_max = uint64_t{4} * 1024 * 1024 * 
 /// Bytes of the configuration file.
 inline constexpr size_t config_file_bytes_max = 1024 * 1024;
 
-/// Nodes of one kai-cluster process.
+/// Nodes of one kai-cluster process, and loops of one kai-node.
 inline constexpr size_t nodes_per_process_max = 64;
 
 /// A process that was asked to stop ends within 5 s, hard if need be.

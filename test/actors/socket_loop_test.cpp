@@ -1,6 +1,7 @@
 #include "actors/socket_loop.hpp"
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -158,6 +159,34 @@ TEST_CASE("messages of every size pass between two systems, in order") {
     REQUIRE(got == x);
   }
   caf::anon_send_exit(echoing, caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE("what other threads post reaches a loop that sleeps and one that is busy") {
+  system_with_sockets s;
+  auto counter = s.system.middleman().spawn_broker([](caf::io::broker*) -> caf::behavior {
+    auto count = std::make_shared<int>(0);
+    return {[count](int x) { return *count += x; }};
+  });
+  caf::scoped_actor self{s.system};
+  auto add = [&](int x) {
+    int result = -1;
+    self->request(counter, patience, x).receive([&](int y) { result = y; }, [](caf::error&) {});
+    return result;
+  };
+  // It falls asleep between any two.
+  for (int i = 1; i <= 2000; ++i)
+    REQUIRE(add(1) == i);
+  std::vector<caf::actor> senders;
+  for (int i = 0; i < 4; ++i)
+    senders.push_back(s.system.spawn<caf::detached>([counter](caf::event_based_actor* sender) {
+      for (int j = 0; j < 5000; ++j)
+        sender->send(counter, 1);
+    }));
+  for (auto& x : senders)
+    self->wait_for(x);
+  // Of one sender messages keep their order, so these are behind.
+  CHECK(add(0) == 22'000);
+  caf::anon_send_exit(counter, caf::exit_reason::user_shutdown);
 }
 
 TEST_CASE("a client that sends in pieces is answered in order") {

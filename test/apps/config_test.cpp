@@ -84,6 +84,7 @@ TEST_CASE("every option is read from the command line and from the file") {
   const std::vector<std::pair<std::string, std::string>> values{
       {"node.name", "n1"},
       {"node.zone", "rack-7"},
+      {"node.loops", "64"},
       {"memcache.address", "::1"},
       {"memcache.port", "0"},
       {"memcache.max-connections", "17"},
@@ -297,6 +298,14 @@ TEST_CASE("help, version and dump print instead of running") {
   CHECK_THAT(good({"--version"}).text, Catch::StartsWith("kai-node 0."));
   CHECK_THAT(good({"--dump-config", "-p", "7"}).text, Catch::Contains("port = 7\n"));
   CHECK_THAT(good({"--help"}, cluster_program).text, Catch::Contains("--nodes=COUNT"));
+}
+
+TEST_CASE("loops are a number from 1 to 64") {
+  CHECK(good({}).options.loops == 1);
+  CHECK(good({"--node.loops=1"}).options.loops == 1);
+  CHECK(good({"--node.loops=64"}).options.loops == 64);
+  for (auto text : {"0", "65", "-1", "", "two", "18446744073709551616"})
+    CHECK_THAT(refused({"--node.loops=" + std::string{text}}), Catch::Contains("node.loops: "));
 }
 
 TEST_CASE("only kai-cluster takes a number of nodes") {

@@ -19,6 +19,7 @@ SCENARIOS = {
     "one": (1, "memory", [("plain", 1, False), ("p16", 16, False)]),
     "five": (5, "memory", [("one node, plain", 1, False), ("one node, p16", 16, False),
                            ("spread, plain", 1, True), ("spread, p16", 16, True)]),
+    "three": (3, "memory", [("spread, plain", 1, True), ("spread, p16", 16, True)]),
     "one-leveldb": (1, "leveldb", [("plain", 1, False), ("p16", 16, False)]),
     "five-leveldb": (5, "leveldb", [("spread, plain", 1, True), ("spread, p16", 16, True)]),
 }
@@ -98,6 +99,8 @@ def arguments():
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--value-size", default="1024")
     parser.add_argument("--keys", type=int, default=10000)
+    parser.add_argument("--loops", type=int, default=1,
+                        help="node.loops of each kai-node (%(default)s)")
     parser.add_argument("--kai-cluster", action="store_true",
                         help="five nodes in one kai-cluster instead of five kai-node processes")
     user = " -u root" if os.geteuid() == 0 else ""
@@ -114,8 +117,10 @@ def arguments():
         if name not in SCENARIOS and name not in bars.BARS:
             parser.error(f"--scenarios: no scenario '{name}'; there are "
                          f"{', '.join([*SCENARIOS, *bars.BARS])}")
-    if min(args.rounds, args.duration, args.connections, args.keys) < 1 or args.warmup < 0:
-        parser.error("--rounds, --duration, --connections and --keys are at least 1")
+    if args.kai_cluster and args.loops > 1:
+        parser.error("--loops is for kai-node; kai-cluster has one loop for each node")
+    if min(args.rounds, args.duration, args.connections, args.keys, args.loops) < 1 or args.warmup < 0:
+        parser.error("--rounds, --duration, --connections, --keys and --loops are at least 1")
     return args
 
 

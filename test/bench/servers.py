@@ -112,13 +112,14 @@ def start_kai(side, args, nodes, engine, directory, *more):
         ready = []
         for i in range(nodes):
             command = [f"{args.bin}/kai-node", f"--node.name=n{i + 1}",
+                       f"--node.loops={args.loops}",
                        f"--storage.directory={directory}/n{i + 1}", *ports, *common]
             if ready:
                 command.append(f"--cluster.seeds={ready[0]['cluster']}")
             process = side.start(command, stdout=subprocess.PIPE, text=True)
             ready += read_ready(process, 1)
     side.servers += [x["memcache"] for x in ready]
-    if nodes > 1:
+    if nodes > 1 or args.loops > 1:
         settle(args, ready[0]["cluster"])
 
 
