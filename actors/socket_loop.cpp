@@ -49,11 +49,14 @@ void socket_loop::exec_later(caf::resumable* ptr) {
     ready_.emplace_back(ptr, false);
     return;
   }
-  std::lock_guard lock{posted_mutex_};
+  std::unique_lock lock{posted_mutex_};
   posted_.emplace_back(ptr, false);
-  // Still under the lock: what is posted may be the last that keeps the loop, and its pipe, alive.
-  if (std::exchange(asleep_, false))
-    default_multiplexer::exec_later(caf::intrusive_ptr<alarm>{alarm_}.detach());
+  if (!std::exchange(asleep_, false))
+    return;
+  // What is posted may be the end of the loop.
+  auto wake = alarm_;
+  lock.unlock();
+  default_multiplexer::exec_later(wake.detach());
 }
 
 void socket_loop::take_posted() {
