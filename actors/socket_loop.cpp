@@ -1,7 +1,5 @@
 #include "actors/socket_loop.hpp"
 
-#include <algorithm>
-#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -24,73 +22,30 @@ constexpr int rounds_max = 32;
 
 } // namespace
 
-/// Does nothing: that it comes is enough.
-struct socket_loop::alarm final : caf::resumable, caf::ref_counted {
-  subtype_t subtype() const override { return function_object; }
-  resume_result resume(caf::execution_unit*, size_t) override { return done; }
-  void intrusive_ptr_add_ref_impl() override { ref(); }
-  void intrusive_ptr_release_impl() override { deref(); }
-};
-
 socket_loop::socket_loop(caf::actor_system* sys)
     : default_multiplexer(sys), read_buffer_(limits::node_read_bytes),
       throughput_(caf::get_or(sys->config(), "scheduler.max-throughput",
-                              caf::defaults::scheduler::max_throughput)),
-      alarm_(new alarm, false) {}
+                              caf::defaults::scheduler::max_throughput)) {}
 
 socket_loop::~socket_loop() = default;
 
 void socket_loop::exec_later(caf::resumable* ptr) {
   auto subtype = ptr->subtype();
   auto ours = subtype == caf::resumable::io_actor || subtype == caf::resumable::function_object;
-  if (!ours)
-    return default_multiplexer::exec_later(ptr);
-  if (std::this_thread::get_id() == thread_id()) {
+  if (ours && std::this_thread::get_id() == thread_id())
     ready_.emplace_back(ptr, false);
-    return;
-  }
-  std::unique_lock lock{posted_mutex_};
-  posted_.emplace_back(ptr, false);
-  if (!std::exchange(asleep_, false))
-    return;
-  // What is posted may be the end of the loop.
-  auto wake = alarm_;
-  lock.unlock();
-  default_multiplexer::exec_later(wake.detach());
-}
-
-void socket_loop::take_posted() {
-  std::lock_guard lock{posted_mutex_};
-  asleep_ = false;
-  if (ready_.empty())
-    ready_.swap(posted_);
   else
-    std::move(posted_.begin(), posted_.end(), std::back_inserter(ready_));
-  posted_.clear();
-}
-
-bool socket_loop::may_sleep() {
-  if (!ready_.empty() || !waiting_.empty())
-    return false;
-  std::lock_guard lock{posted_mutex_};
-  asleep_ = posted_.empty();
-  return asleep_;
+    default_multiplexer::exec_later(ptr);
 }
 
 void socket_loop::run() {
   while (num_socket_handlers() > 0) {
-    take_posted();
     run_ready();
     // What came while this turn ran makes its batches larger.
-    if (!waiting_.empty()) {
-      poll_once(false);
-      take_posted();
+    if (!waiting_.empty() && poll_once(false))
       run_ready();
-    }
     end_turn();
-    // The last one may have gone in this turn: then nothing would end the wait.
-    if (num_socket_handlers() > 0)
-      poll_once(may_sleep());
+    poll_once(ready_.empty() && waiting_.empty());
   }
 }
 

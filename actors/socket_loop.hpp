@@ -1,6 +1,5 @@
 #pragma once
 
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,8 +21,6 @@ class socket_scribe;
 /// * A stream does not read again after it got less than it asked for. Connections between nodes
 ///   are read into one large buffer, from which CAF's messages (header and payload, each of an
 ///   exact size) are taken; CAF's own streams read each part by itself.
-/// * What other threads have for an actor of the loop it takes at each turn. They wake it only when
-///   it waits for the sockets; with CAF's each such message is a write to a pipe, and a read.
 ///
 /// Made by CAF's middleman: `config.load<caf::io::middleman, socket_loop>()`. Lives on one thread,
 /// as its base does; `exec_later` may be called from any.
@@ -58,11 +55,6 @@ public:
 private:
   using resumable_ptr = caf::intrusive_ptr<caf::resumable>;
 
-  struct alarm;
-
-  void take_posted();
-  /// False: there is something to do already.
-  bool may_sleep();
   void run_ready();
   void end_turn();
   void flush_all();
@@ -73,13 +65,6 @@ private:
   std::vector<caf::intrusive_ptr<socket_scribe>> unflushed_;
   std::vector<char> read_buffer_;
   size_t throughput_;
-  caf::intrusive_ptr<alarm> alarm_;
-
-  std::mutex posted_mutex_;
-  /// By other threads.
-  std::vector<resumable_ptr> posted_;
-  /// Whoever posts has to wake the loop.
-  bool asleep_ = false;
 };
 
 } // namespace kai
