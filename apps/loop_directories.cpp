@@ -33,7 +33,7 @@ caf::expected<std::optional<member>> member_in(const std::string& directory) {
                    "storage.directory: " + file.string() + ": " + message_of(identity.error()));
   directory_options options;
   options.path = directory;
-  options.node_name = identity->identity.name;
+  options.node_name = identity->name;
   auto opened = node_directory::open(options);
   if (!opened)
     return std::move(opened.error());
