@@ -157,9 +157,9 @@ inline constexpr std::chrono::hours admin_timeout_max{24};
 
 // --- time ----------------------------------------------------------------------------------------
 
-/// Every request of a client is answered within 2 s, but for very large values. A read, a digest, a decision or a store is
-/// answered within `call_deadline`, by the node or by its peer's tick; so the longest chain of a
-/// leader ends within `lead_deadline` (read, write back, decide, store), or
+/// Every request of a client is answered within 2 s, but for very large values. A read, a digest, a
+/// decision or a store is answered within `call_deadline`, by the node or by its peer's tick; so
+/// the longest chain of a leader ends within `lead_deadline` (read, write back, decide, store), or
 /// `blind_lead_deadline` where it does not read first (decide, store). That is what the coordinator
 /// that forwarded to it waits. No new attempt starts later than `attempts_until`, or
 /// `blind_attempts_until`, after the request came. A replica that turns out to be down while it is
