@@ -24,8 +24,7 @@ caf::result<std::string> on_request(pointer self, const std::string& text) {
   return answer_member(self, *x);
 }
 
-// --- starting, and letting others in
-// ------------------------------------------------------------------------
+// --- starting, and letting others in -------------------------------------------------------------
 
 /// A member that came back elsewhere tells the others where it is now.
 void update_own_address(pointer self) {
