@@ -31,7 +31,7 @@ private:
   void lead(operation& op);
   void apply(operation& op, record base, bool conditional);
   void ask_own_vnode(operation& op, mutation what, record base, bool conditional);
-  void spread(operation& op, bool held);
+  void spread(operation& op, bool held, bool nowhere = true);
   void stand_in(operation& op, size_t place, bool unchanged);
 
   void on_answer(operation& op, const call_tag& tag, answer& x);
