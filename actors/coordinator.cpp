@@ -91,7 +91,7 @@ void batch_work::on_answers(std::vector<answer>& xs) {
     auto& op = st_.operations[tag.operation];
     note_unstored(op, tag, x);
     if (tag.round == op.round) {
-      note_refusal(op, x);
+      note_refusal(op, tag, x);
       on_answer(op, tag, x);
     }
     if (op.replied && !op.resuming && std::exchange(op.unstored, false))

@@ -19,7 +19,7 @@ struct held_decision {
   dot base;
   outcome result;
   bool has_turn = false;
-  /// All who were asked to take it have refused.
+  /// All who were ever asked to take it, under these lists or older ones, have refused.
   bool nowhere = false;
 };
 

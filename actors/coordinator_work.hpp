@@ -31,7 +31,7 @@ private:
   void lead(operation& op);
   void apply(operation& op, record base, bool conditional);
   void ask_own_vnode(operation& op, mutation what, record base, bool conditional);
-  void spread(operation& op, bool held);
+  void spread(operation& op, bool held, bool nowhere = true);
   void stand_in(operation& op, size_t place, bool unchanged);
 
   void on_answer(operation& op, const call_tag& tag, answer& x);
@@ -82,11 +82,14 @@ private:
   timestamp known_until(const operation& op) const;
   static attempt_ptr attempt_of(const operation& op, timestamp known_until);
   /// A node was slow, or knows of other lists than this operation: which may be why it fails.
-  void note_refusal(operation& op, const answer& x) {
+  void note_refusal(operation& op, const call_tag& tag, const answer& x) {
     auto why = std::get_if<failed_answer>(&x.what);
     if (!why)
       return;
     op.slow = op.slow || why->reason == errc::timed_out;
+    // Its own node is never down: it is no member any more, which the view is about to say.
+    auto own = tag.what == stage::store && places(op)[tag.place] == st_.view->self;
+    op.outdated = op.outdated || (own && why->reason == errc::peer_down && why->unchanged);
     if (why->reason != errc::not_owner)
       return;
     op.outdated = true;

@@ -161,14 +161,15 @@ void batch_work::on_applied(operation& op, answer& x) {
   spread(op, op.sole && may_hold(op));
 }
 
-/// Brings what was decided to all replicas, or to those who stand in for them.
-void batch_work::spread(operation& op, bool held) {
+/// Brings what was decided to all replicas, or to those who stand in for them. `nowhere`: nobody
+/// was asked before who may have it.
+void batch_work::spread(operation& op, bool held, bool nowhere) {
   auto nodes = places(op);
   auto rule = write_rule(op);
   auto own =
       static_cast<size_t>(std::find(nodes.begin(), nodes.end(), st_.view->self) - nodes.begin());
   op.held = held;
-  op.stores = held ? write_core::of_decision(rule, own) : write_core{rule};
+  op.stores = held ? write_core::of_decision(rule, own, nowhere) : write_core{rule};
   op.fallbacks = {};
   op.hints_due = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
@@ -272,7 +273,7 @@ void batch_work::resume(operation& op, const held_decision& x) {
   op.has_turn = x.has_turn;
   op.sole = true;
   if (is_replica(op))
-    return spread(op, true);
+    return spread(op, true, x.nowhere);
   // Somebody else has to lead it now.
   if (!x.nowhere)
     op.tried_before = attempt_of(op, st_.loop->context().now());

@@ -180,8 +180,9 @@ bool read_core::finished() const { return replied_ && outstanding() == 0; }
 write_core::write_core(const quorum_rule& rule)
     : rule_(rule), places_(rule.places, place_state::waiting) {}
 
-write_core write_core::of_decision(const quorum_rule& rule, size_t held) {
+write_core write_core::of_decision(const quorum_rule& rule, size_t held, bool nowhere) {
   write_core x{rule};
+  x.failures_unchanged_ = nowhere;
   x.places_[held] = place_state::held;
   x.decision_ = true;
   return x;

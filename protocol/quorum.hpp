@@ -138,8 +138,9 @@ public:
   enum class verdict : uint8_t { wait, commit, done, failed };
 
   explicit write_core(const quorum_rule& rule);
-  /// Of a decision that the leader, in the place `held`, holds.
-  static write_core of_decision(const quorum_rule& rule, size_t held);
+  /// Of a decision that the leader, in the place `held`, holds. `nowhere`: nobody was asked before,
+  /// under older lists, who may have accepted it; else it is never `unchanged` any more.
+  static write_core of_decision(const quorum_rule& rule, size_t held, bool nowhere = true);
 
   /// When everybody has been asked: where the leader's own replica is enough it is its turn at
   /// once.
@@ -201,7 +202,7 @@ private:
   /// Places that failed, whose replicas are not confirmed to be down.
   uint32_t in_doubt_ = 0;
   bool decided_ = false;
-  /// No failure left open whether its node stored.
+  /// No failure, and nothing before, left open whether a node stored it.
   bool failures_unchanged_ = true;
   errc reason_ = errc::quorum_failed;
 };

@@ -83,6 +83,33 @@ TEST_CASE("a write that changes nothing can write what is there once more") {
   }
 }
 
+TEST_CASE("a decision that somebody accepted under older lists is somewhere, whoever refuses now") {
+  struct row {
+    const char* what;
+    bool nowhere;
+    bool by_lists;
+    bool unchanged;
+  };
+  const row table[] = {
+      {"asked for the first time, and all know other lists", true, true, true},
+      {"accepted before, and all know other lists", false, true, false},
+      {"asked for the first time, and all have another write", true, false, true},
+      {"accepted before, and all have another write", false, false, false},
+  };
+  for (auto& x : table) {
+    INFO(x.what);
+    auto core = write_core::of_decision({3, 2}, 0, x.nowhere);
+    for (size_t place : {1, 2})
+      if (x.by_lists)
+        core.on_failure(place, {errc::not_owner, true, {}});
+      else
+        core.on_refused(place);
+    CHECK(core.finished());
+    CHECK(core.failure().unchanged == x.unchanged);
+    CHECK(core.only_refused() == (!x.by_lists && x.unchanged));
+  }
+}
+
 TEST_CASE("a decision that all have refused is nowhere, whoever would have stood in") {
   auto core = write_core::of_decision({3, 2}, 0);
   core.on_replica_down(1, true);

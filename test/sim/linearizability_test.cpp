@@ -61,6 +61,9 @@ operation cas(uint64_t sent, uint64_t answered, const char* value, uint64_t comp
   return x;
 }
 
+/// A unique of this clock.
+constexpr uint64_t at(uint64_t clock) { return clock << 12; }
+
 operation with_end(operation x, operation::ending end) {
   x.end = end;
   x.answered = operation::never;
@@ -166,14 +169,28 @@ TEST_CASE("cas uniques grow with every change and belong to one version") {
 TEST_CASE("a write whose end is unknown may happen late, or never, but only once") {
   using ending = operation::ending;
   auto lost = with_end(set(3, 4, "b", 0), ending::unknown);
-  CHECK(legal({set(1, 2, "a", 10), lost, hit(5, 6, "a", 10)}));
-  CHECK(legal({set(1, 2, "a", 10), lost, hit(5, 6, "a", 10), hit(7, 8, "b", 20)}));
-  CHECK_FALSE(legal({set(1, 2, "a", 10), lost, hit(5, 6, "b", 20), hit(7, 8, "a", 10)}));
-  CHECK_FALSE(legal(
-      {set(1, 2, "a", 10), lost, hit(5, 6, "b", 20), set(7, 8, "c", 30), hit(9, 10, "b", 20)}));
+  CHECK(legal({set(1, 2, "a", at(10)), lost, hit(5, 6, "a", at(10))}));
+  CHECK(legal({set(1, 2, "a", at(10)), lost, hit(5, 6, "a", at(10)), hit(7, 8, "b", at(20))}));
+  CHECK_FALSE(
+      legal({set(1, 2, "a", at(10)), lost, hit(5, 6, "b", at(20)), hit(7, 8, "a", at(10))}));
+  CHECK_FALSE(legal({set(1, 2, "a", at(10)), lost, hit(5, 6, "b", at(20)), set(7, 8, "c", at(30)),
+                     hit(9, 10, "b", at(20))}));
   auto counted = with_end(incr(3, 4, 0, 0), ending::unknown);
-  CHECK(legal({set(1, 2, "5", 10), counted, hit(5, 6, "6", 20)}));
-  CHECK_FALSE(legal({set(1, 2, "5", 10), counted, hit(5, 6, "7", 20)}));
+  CHECK(legal({set(1, 2, "5", at(10)), counted, hit(5, 6, "6", at(20))}));
+  CHECK_FALSE(legal({set(1, 2, "5", at(10)), counted, hit(5, 6, "7", at(20))}));
+}
+
+TEST_CASE("the digest in a unique changes only where a write has an unknown end") {
+  constexpr auto seen = at(10) + 1;
+  constexpr auto changed = at(10) + 7;
+  auto lost = with_end(set(3, 4, "b", 0), operation::ending::unknown);
+  CHECK(legal({set(1, 2, "a", seen), lost, hit(5, 6, "a", changed)}));
+  CHECK(legal({set(1, 2, "a", seen), lost, cas(5, 6, "c", seen, outcome_kind::exists),
+               hit(7, 8, "a", changed)}));
+  CHECK_FALSE(legal({set(1, 2, "a", seen), hit(5, 6, "a", changed)}));
+  CHECK_FALSE(legal({set(1, 2, "a", seen), lost, hit(5, 6, "a", at(11) + 1)}));
+  auto only_read = with_end(hit(3, 4, "a", seen), operation::ending::unknown);
+  CHECK_FALSE(legal({set(1, 2, "a", seen), only_read, hit(5, 6, "a", changed)}));
 }
 
 TEST_CASE("a write that was refused must not have happened") {

@@ -45,16 +45,24 @@ void remove(key_state& s) {
 /// A unique without the digest of the versions that stand beside the winner.
 uint64_t clock_of(uint64_t cas) { return cas >> 12; }
 
-/// What depends on whether there were faults.
+/// A write that nobody knows the end of may have left a version behind the winner.
+bool has_unknown_end(const key_history& history) {
+  return std::any_of(history.begin(), history.end(), [](auto& x) {
+    return x.what == operation::kind::write && x.end == operation::ending::unknown;
+  });
+}
+
+/// What depends on whether there were faults, and writes with an unknown end.
 class rules {
 public:
-  explicit rules(faults some) : some_(some) {}
+  rules(faults some, bool unknown_ends)
+      : some_(some), digests_change_(unknown_ends || some == faults::yes) {}
 
   /// The value has this unique, as somebody says: false when it can not.
   bool has(key_state& s, uint64_t cas) const {
     if (s.cas != 0 && !same_value(s.cas, cas))
       return false;
-    if (s.cas == 0 && (some_ == faults::no ? cas <= s.floor : clock_of(cas) <= clock_of(s.floor)))
+    if (s.cas == 0 && (digests_change_ ? clock_of(cas) <= clock_of(s.floor) : cas <= s.floor))
       return false;
     s.cas = s.floor = cas;
     return true;
@@ -67,7 +75,7 @@ public:
     if (s.cas == 0)
       return said_so && has(s, x.change.compare);
     if (s.cas == x.change.compare)
-      return said_so || some_ == faults::no;
+      return said_so || !digests_change_;
     return said_so && same_value(s.cas, x.change.compare);
   }
 
@@ -79,10 +87,11 @@ public:
 
 private:
   bool same_value(uint64_t a, uint64_t b) const {
-    return a == b || (some_ == faults::yes && clock_of(a) == clock_of(b));
+    return a == b || (digests_change_ && clock_of(a) == clock_of(b));
   }
 
   faults some_;
+  bool digests_change_;
 };
 
 /// What memcached answers to a change and what it leaves.
@@ -207,7 +216,7 @@ constexpr size_t tried_max = 300'000;
 
 class search {
 public:
-  search(const key_history& history, faults some) : rules_(some) {
+  search(const key_history& history, faults some) : rules_(some, has_unknown_end(history)) {
     if (some == faults::yes)
       add_first_attempts(history);
     for (auto& x : history)

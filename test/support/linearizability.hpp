@@ -17,11 +17,14 @@ struct verdict {
   std::string explanation;
 };
 
-/// With faults three things are less strict. A set or delete whose leader fails is done again by
-/// another one: it may happen up to three times before it is answered. A version of a write with an
-/// unknown end may come to stand behind a value that was seen already: the digest in the value's
-/// unique changes then, not the clock. And a delete that could not see the key, or was done again
-/// by another leader, says DELETED either way.
+/// A version of a write with an unknown end may come to stand behind a value that was seen already:
+/// the digest in the value's unique changes then, not the clock. So where there is such a write, if
+/// only because a node that has left took its clients' connections along, or there were faults, a
+/// value may show another digest.
+///
+/// With faults two more things are less strict. A set or delete whose leader fails is done again by
+/// another one: it may happen up to three times before it is answered. And a delete that could not
+/// see the key, or was done again by another leader, says DELETED either way.
 enum class faults { no, yes };
 
 /// Judges the history of one key, which is absent at first.
