@@ -163,10 +163,12 @@ TEST_CASE("messages of every size pass between two systems, in order") {
 
 TEST_CASE("what other threads post reaches a loop that sleeps and one that is busy") {
   system_with_sockets s;
-  auto counter = s.system.middleman().spawn_broker([](caf::io::broker*) -> caf::behavior {
-    auto count = std::make_shared<int>(0);
+  // Arguments, for without any CAF takes a reference to where none are.
+  auto count_from = [](caf::io::broker*, int start) -> caf::behavior {
+    auto count = std::make_shared<int>(start);
     return {[count](int x) { return *count += x; }};
-  });
+  };
+  auto counter = s.system.middleman().spawn_broker(count_from, 0);
   caf::scoped_actor self{s.system};
   auto add = [&](int x) {
     int result = -1;
@@ -178,10 +180,12 @@ TEST_CASE("what other threads post reaches a loop that sleeps and one that is bu
     REQUIRE(add(1) == i);
   std::vector<caf::actor> senders;
   for (int i = 0; i < 4; ++i)
-    senders.push_back(s.system.spawn<caf::detached>([counter](caf::event_based_actor* sender) {
-      for (int j = 0; j < 5000; ++j)
-        sender->send(counter, 1);
-    }));
+    senders.push_back(s.system.spawn<caf::detached>(
+        [counter](caf::event_based_actor* sender, int messages) {
+          for (int j = 0; j < messages; ++j)
+            sender->send(counter, 1);
+        },
+        5000));
   for (auto& x : senders)
     self->wait_for(x);
   // Of one sender messages keep their order, so these are behind.
