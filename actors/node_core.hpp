@@ -43,7 +43,7 @@ struct node_environment {
   std::function<void()> settle;
   /// LevelDB vnodes get threads of their own.
   bool threads = true;
-  /// Databases of a new directory: one per core, but each has a thread and a write buffer.
+  /// Databases of a new directory, each with a thread and a write buffer.
   uint32_t vnodes = 1;
   /// Nothing: a port for clients of the node's own, as its options say.
   std::optional<port_share> clients;

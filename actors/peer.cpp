@@ -143,15 +143,17 @@ void do_without(pointer self, const std::string& why, bool loudly) {
   dial_later(self);
 }
 
-void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
+void on_connected(pointer self, const gateway_actor& remote, const hello& x, bool at_seed) {
   auto& st = self->state;
   st.dialing = false;
   if (st.retired)
     return;
+  // At a seed anybody may be.
   if (auto why = objection(st, x); !why.empty())
-    return do_without(self, why, true);
+    return do_without(self, why, !at_seed);
   st.remote = remote;
   st.up = true;
+  st.dials = 0;
   st.confirmed = false;
   st.up_since = now(self);
   st.backoff = limits::reconnect_min;
@@ -162,24 +164,40 @@ void on_connected(pointer self, const gateway_actor& remote, const hello& x) {
   self->send(st.membership, peer_status{st.member_name, true});
 }
 
+/// Where the member was last, in turns with the seeds at which nobody is known to be: it may have
+/// come back there, and everybody else too.
+std::string next_address(peer_state& st) {
+  std::vector<std::string> all{st.address};
+  auto& context = st.loop->context();
+  for (auto& seed : context.options.cluster.seeds)
+    if (st.loop->view && seed != context.cluster_address &&
+        st.loop->view->topo.find_at(seed) == nullptr)
+      all.push_back(seed);
+  return all[st.dials++ % all.size()];
+}
+
 void dial(pointer self) {
   auto& st = self->state;
   if (st.up || st.dialing || st.retired)
     return;
   st.dialing = true;
-  auto failed = [self](const caf::error& err) {
-    do_without(self, message_of(err), err == errc::incompatible);
+  auto address = next_address(st);
+  auto at_seed = address != st.address;
+  auto failed = [self, at_seed](const caf::error& err) {
+    do_without(self, message_of(err), !at_seed && err == errc::incompatible);
   };
-  self->request(st.dialer, limits::dial_deadline, dial_atom::value, st.address)
+  self->request(st.dialer, limits::dial_deadline, dial_atom::value, address)
       .then(
-          [self, failed](const gateway_actor& remote) {
+          [self, failed, at_seed](const gateway_actor& remote) {
             auto words = own_hello(*self->state.loop);
             // Where two nodes connect to each other at the same moment CAF may drop both
             // connections, and the first hello: it is not waited for long.
             auto patience =
                 std::min<caf::timespan>(limits::hello_deadline, 4 * self->state.backoff);
             self->request(remote, patience, hello_atom::value, words)
-                .then([self, remote](const hello& x) { on_connected(self, remote, x); }, failed);
+                .then([self, remote,
+                       at_seed](const hello& x) { on_connected(self, remote, x, at_seed); },
+                      failed);
           },
           failed);
 }

@@ -55,6 +55,8 @@ struct peer_state {
   /// Not up, and another member does not reach it either.
   bool confirmed = false;
   bool dialing = false;
+  /// Since it was up.
+  size_t dials = 0;
   /// Set: another peer stands for the member, or it is gone.
   std::optional<caf::actor_clock::time_point> retired;
   bool flush_due = false;

@@ -1,7 +1,5 @@
 #include "actors/topology_seeds.hpp"
 
-#include <algorithm>
-
 #include "protocol/limits.hpp"
 
 namespace kai {
@@ -89,9 +87,7 @@ void join_through_seeds(pointer self) {
 void check_seeds(pointer self) {
   auto& st = self->state;
   for (auto& seed : st.context->options.cluster.seeds) {
-    auto& members = st.current.members;
-    if (std::any_of(members.begin(), members.end(),
-                    [&](auto& x) { return x.cluster_address == seed; }))
+    if (st.current.find_at(seed))
       continue;
     // One that does not answer may come later.
     auto silent = [](const caf::error&) {};

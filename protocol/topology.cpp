@@ -67,6 +67,12 @@ const member* topology::find(const std::string& name) const {
   return at != members.end() && at->name == name ? &*at : nullptr;
 }
 
+const member* topology::find_at(const std::string& cluster_address) const {
+  auto at = std::find_if(members.begin(), members.end(),
+                         [&](const member& x) { return x.cluster_address == cluster_address; });
+  return at != members.end() ? &*at : nullptr;
+}
+
 const replica_list* topology::target_of(partition_id partition) const {
   auto at =
       std::lower_bound(moves.begin(), moves.end(), partition,

@@ -107,6 +107,8 @@ struct topology {
 
   /// Null: no member has the name.
   const member* find(const std::string& name) const;
+  /// Who is reached there by other nodes; null: nobody.
+  const member* find_at(const std::string& cluster_address) const;
 
   /// Null: the partition stays where it is.
   const replica_list* target_of(partition_id partition) const;

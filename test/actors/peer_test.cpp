@@ -21,9 +21,9 @@ struct peer_world : virtual_time {
     gateway = make_gateway();
     auto dialer = fake<dialer_actor>([this](caf::event_based_actor*) -> caf::behavior {
       return {[this](dial_atom, const std::string& address) -> caf::result<gateway_actor> {
-        REQUIRE(address == "there:1");
         dials.push_back(wall_now());
-        if (!reachable)
+        dialed.push_back(address);
+        if (!reachable || address != lives_at)
           return failure(errc::peer_down, "not reachable");
         return gateway;
       }};
@@ -97,6 +97,8 @@ struct peer_world : virtual_time {
   gateway_actor gateway;
   peer_actor peer;
   bool reachable = true;
+  std::string lives_at = "there:1";
+  std::vector<std::string> dialed;
   bool alive = true;
   std::string name_in_hello = "there";
   uint32_t protocol_in_hello = protocol_version;
@@ -341,6 +343,29 @@ TEST_CASE("a node that says another name is not used") {
   w.name_in_hello = "there";
   w.advance(1100ms);
   CHECK(w.statuses == std::vector<bool>{true});
+}
+
+TEST_CASE("a node that is not where it was is looked for at seeds where nobody is known to be") {
+  peer_world w;
+  topology topo;
+  topo.members = {{"here", "", "", "here:1"}, {"there", "", "", "there:1"}};
+  w.loop->view = std::make_shared<cluster_view>(topo, member_index{0});
+  auto& context = w.loop->context();
+  context.cluster_address = "here:2";
+  context.options.cluster.seeds = {"here:1", "here:2", "new:1", "new:2"};
+  w.lives_at = "new:2";
+  w.name_in_hello = "somebody else";
+  w.advance(3s);
+  CHECK(w.statuses.empty());
+  w.name_in_hello = "there";
+  w.advance(4s);
+  CHECK(w.statuses == std::vector<bool>{true});
+  for (size_t i = 0; i < w.dialed.size(); ++i)
+    CHECK(w.dialed[i] == std::vector<std::string>{"there:1", "new:1", "new:2"}[i % 3]);
+  // Once it was there it may be back where it was.
+  caf::anon_send_exit(w.gateway, caf::exit_reason::kill);
+  w.run();
+  CHECK(w.dialed.back() == "there:1");
 }
 
 TEST_CASE("calls and bytes above the limits are refused as overload") {

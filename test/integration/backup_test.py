@@ -10,7 +10,7 @@ import time
 
 from load import Load
 from memcache import Client, check_all, set_command, store_all
-from processes import Nodes, TestCase, main, run, wait_settled
+from processes import TestCase, main, run_admin, wait_settled
 
 KEYS = int(os.environ.get("KAI_TEST_KEYS", "5000"))
 
@@ -24,16 +24,8 @@ def value_of(key):
 
 
 class Backup(TestCase):
-    def admin(self, node, *arguments):
-        return run("kai-admin", f"--node=127.0.0.1:{node.cluster}", *arguments, "--json", timeout=300)
-
-    def cluster(self, name, count, *arguments):
-        directory = self.directory / name
-        directory.mkdir()
-        nodes = Nodes(directory, count, *arguments)
-        self.addCleanup(nodes.__exit__)
-        wait_settled(nodes.nodes[0])
-        return nodes
+    def admin(self, node, *arguments, timeout=300):
+        return run_admin(node, *arguments, "--json", timeout=timeout)
 
     def copy(self, node, *arguments):
         begin = time.monotonic()
@@ -45,7 +37,7 @@ class Backup(TestCase):
         return result
 
     def test_five_nodes_under_load_are_restored_into_three_and_one(self):
-        five = self.cluster("five", 5)
+        five = self.cluster_in("five", 5)
         keys = names(KEYS)
         store_all(five.ports(), keys, value_of)
         with Client(five.ports()[0]) as client:
@@ -62,8 +54,8 @@ class Backup(TestCase):
                           if "requests failed" not in x and "without a success" not in x], [])
         self.assertGreaterEqual(copied["keys"], KEYS)
         self.assertEqual(json.loads((to / "backup.json").read_text())["keys"], copied["keys"])
-        three = self.cluster("three", 3, "--cluster.partitions=64")
-        one = self.cluster("one", 1, "--cluster.replicas=1", "--cluster.read-quorum=1",
+        three = self.cluster_in("three", 3, "--cluster.partitions=64")
+        one = self.cluster_in("one", 1, "--cluster.replicas=1", "--cluster.read-quorum=1",
                            "--cluster.write-quorum=1")
         # What a cluster has and is newer stays.
         with Client(three.ports()[0]) as client:
@@ -86,7 +78,7 @@ class Backup(TestCase):
             self.assertEqual(client.get(b"kept-1"), {b"kept-1": b"newer"})
 
     def test_a_node_that_dies_or_hangs_meanwhile_is_done_without(self):
-        nodes, keys = self.cluster("five", 5), names(KEYS)
+        nodes, keys = self.cluster_in("five", 5), names(KEYS)
         store_all(nodes.ports(), keys, value_of)
         wait_settled(nodes.nodes[0])
         for name, strike, end in (
@@ -103,7 +95,7 @@ class Backup(TestCase):
             wait_settled(nodes.nodes[0])
 
     def test_what_can_not_be_copied_says_so_and_leaves_no_backup(self):
-        nodes = self.cluster("three", 3)
+        nodes = self.cluster_in("three", 3)
         store_all(nodes.ports(), names(50), value_of)
         to = self.directory / "copy"
         self.assertRegex(self.admin(nodes.nodes[0], "restore", str(to)).stderr,
@@ -122,7 +114,7 @@ class Backup(TestCase):
         self.assertRegex(failed.stderr, f"{damaged.name} is damaged")
         nodes.kill(2, 3)
         again = self.directory / "again"
-        failed = self.admin(nodes.nodes[0], "backup", str(again), "--timeout=1s")
+        failed = self.admin(nodes.nodes[0], "backup", str(again), timeout=1)
         self.assertEqual(failed.returncode, 1)
         self.assertRegex(failed.stderr, "1 of 3 replicas answered, 2 needed")
         self.assertFalse((again / "backup.json").exists())

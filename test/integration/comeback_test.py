@@ -8,8 +8,8 @@ import signal
 import time
 
 from memcache import Client, check_all, set_command, store_all
-from processes import (Nodes, TestCase, admin, await_status, locate, main, member, status,
-                       wait_settled)
+from processes import (Nodes, TestCase, admin, await_status, free_ports, locate, main, member,
+                       status, wait_settled)
 
 
 def names(prefix, count):
@@ -58,6 +58,24 @@ class Comeback(TestCase):
         for port in nodes.ports():
             with Client(port) as client:
                 self.assertEqual(client.get(*keys), {})
+
+    def test_a_cluster_that_comes_back_on_other_addresses_finds_itself_through_seeds(self):
+        nodes, keys = self.cluster(), names(b"moved", 200)
+        store_all(nodes.ports(), keys, first)
+        nodes.end_all(signal.SIGTERM)
+        for old in nodes.nodes:
+            old.__exit__()
+        ports = free_ports(3)
+        self.assertFalse(set(ports) & {old.cluster for old in nodes.nodes})
+        seeds = ",".join(f"127.0.0.1:{port}" for port in ports)
+        nodes.nodes = [nodes.start(i, f"--cluster.port={port}", f"--cluster.seeds={seeds}",
+                                   wait=False) for i, port in enumerate(ports, 1)]
+        for node in nodes.nodes:
+            node.get_ready()
+        wait_settled(nodes.nodes[0])
+        self.assertEqual([f"127.0.0.1:{port}" for port in ports],
+                         [member(status(nodes.nodes[0]), f"n{i}")["cluster"] for i in (1, 2, 3)])
+        check_all(nodes.ports(), keys, first)
 
     def check_settled(self, nodes, keys, value_of, gone=()):
         """Settled, each replica has the same, by kai-admin and for clients of each node."""

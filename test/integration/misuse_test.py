@@ -7,7 +7,8 @@ import signal
 import time
 
 from memcache import Client, check_all, set_command, store_all
-from processes import Node, Nodes, TestCase, await_status, main, member, run, status, wait_settled
+from processes import (Node, TestCase, admin, await_status, main, member, run_admin, status,
+                       wait_settled)
 
 
 def value_of(key):
@@ -15,21 +16,13 @@ def value_of(key):
 
 
 class Base(TestCase):
-    def cluster(self, name, count, *arguments):
-        directory = self.directory / name
-        directory.mkdir()
-        nodes = Nodes(directory, count, *arguments)
-        self.addCleanup(nodes.__exit__)
-        wait_settled(nodes.nodes[0])
-        return nodes
-
     def ring(self, node):
         """With the epoch."""
-        return run("kai-admin", f"--node=127.0.0.1:{node.cluster}", "ring", "--json").stdout
+        return run_admin(node, "ring", "--json").stdout
 
     def refused(self, node, *arguments, says):
         before = self.ring(node)
-        result = run("kai-admin", f"--node=127.0.0.1:{node.cluster}", *arguments)
+        result = run_admin(node, *arguments)
         self.check_complaint(result, 1, says)
         self.assertEqual(self.ring(node), before)
 
@@ -47,7 +40,7 @@ class Base(TestCase):
 
 class Misuse(Base):
     def test_what_can_not_be_is_refused_in_one_line_and_changes_nothing(self):
-        nodes = self.cluster("three", 3)
+        nodes = self.cluster_in("three", 3)
         first = nodes.nodes[0]
         for command in ("leave", "remove", "plan leave", "plan remove"):
             self.refused(first, *command.split(), "n9", says="there is no member 'n9'")
@@ -57,13 +50,11 @@ class Misuse(Base):
         self.refused(first, "plan", "join", f"127.0.0.1:{nodes.nodes[1].cluster}",
                      says="n2")
         before = self.ring(first)
-        plan = run("kai-admin", f"--node=127.0.0.1:{first.cluster}", "plan", "join", "127.0.0.1:1",
-                   "--json")
-        self.assertEqual(json.loads(plan.stdout)["partitions"], 256 * 3 // 4)
+        self.assertEqual(admin(first, "plan", "join", "127.0.0.1:1")["partitions"], 256 * 3 // 4)
         self.assertEqual(self.ring(first), before)
 
     def test_fewer_than_w_live_replicas_take_force(self):
-        nodes = self.cluster("three", 3, "--cluster.write-quorum=3")
+        nodes = self.cluster_in("three", 3, "--cluster.write-quorum=3")
         self.refused(nodes.nodes[0], "leave", "n3", says="W=3 replicas (--force does it)")
         nodes.kill(3)
         await_status(nodes.nodes[0], lambda x: member(x, "n3")["state"] == "down")
@@ -72,12 +63,12 @@ class Misuse(Base):
         self.refused(nodes.nodes[0], "leave", "n1", says="only 1 of 3 members are alive")
 
     def test_the_last_member_can_not_leave(self):
-        nodes = self.cluster("one", 1)
+        nodes = self.cluster_in("one", 1)
         for force in ((), ("--force",)):
             self.refused(nodes.nodes[0], "leave", "n1", *force, says="'n1' is the last member")
 
     def test_members_of_another_cluster_are_none_here(self):
-        ours, theirs = self.cluster("ours", 3), self.cluster("theirs", 1, "--node.name=stranger")
+        ours, theirs = self.cluster_in("ours", 3), self.cluster_in("theirs", 1, "--node.name=stranger")
         before = self.ring(theirs.nodes[0])
         for command in ("leave", "remove", "plan leave"):
             self.refused(ours.nodes[0], *command.split(), "stranger",
@@ -85,7 +76,7 @@ class Misuse(Base):
         self.assertEqual(self.ring(theirs.nodes[0]), before)
 
     def test_two_founded_clusters_do_not_become_one(self):
-        ours, theirs = self.cluster("ours", 3), self.cluster("theirs", 1)
+        ours, theirs = self.cluster_in("ours", 3), self.cluster_in("theirs", 1)
         keys = [b"k%d" % i for i in range(300)]
         store_all(ours.ports(), keys, value_of)
         with Client(theirs.ports()[0]) as client:
@@ -110,7 +101,7 @@ class Misuse(Base):
             self.assertEqual(client.get(b"k1", b"k2"), {b"k1": b"of theirs"})
 
     def test_a_new_node_with_the_name_of_a_live_member_is_not_taken_in(self):
-        nodes = self.cluster("three", 3)
+        nodes = self.cluster_in("three", 3)
         before = self.ring(nodes.nodes[0])
         other = Node(self.directory / "other", "--node.name=n2", "-j",
                      f"127.0.0.1:{nodes.nodes[0].cluster}", wait=False)
@@ -121,11 +112,10 @@ class Misuse(Base):
 
 class LostMajority(Base):
     def remove(self, node, name):
-        return run("kai-admin", f"--node=127.0.0.1:{node.cluster}", "remove", name, "--force",
-                   "--timeout=40s")
+        return run_admin(node, "remove", name, "--force", timeout=40)
 
     def test_a_majority_that_is_gone_for_good_is_given_up_by_force_and_the_rest_goes_on(self):
-        nodes = self.cluster("five", 5)
+        nodes = self.cluster_in("five", 5)
         first = nodes.nodes[0]
         keys = [b"k%d" % i for i in range(500)]
         store_all(nodes.ports(), keys, value_of)

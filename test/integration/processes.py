@@ -232,6 +232,18 @@ def locate(node, key):
     return {x["name"]: x for x in admin(node, "locate", key)["replicas"]}
 
 
+def free_ports(count):
+    """Ports that nobody listened at a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for x in sockets:
+            x.bind(("127.0.0.1", 0))
+        return [x.getsockname()[1] for x in sockets]
+    finally:
+        for x in sockets:
+            x.close()
+
+
 def talk(port, text, end):
     """Sends text to a memcache port and reads until the answer ends with `end`."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
@@ -263,6 +275,15 @@ class TestCase(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.directory = pathlib.Path(scratch.name)
         os.environ["TMPDIR"] = scratch.name
+
+    def cluster_in(self, name, count, *arguments):
+        """A settled cluster with a directory of its own, where a test has several."""
+        directory = self.directory / name
+        directory.mkdir()
+        nodes = Nodes(directory, count, *arguments)
+        self.addCleanup(nodes.__exit__)
+        wait_settled(nodes.nodes[0])
+        return nodes
 
     def check_complaint(self, result, status, *parts):
         """One line on stderr that names the matter, nothing on stdout."""

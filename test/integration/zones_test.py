@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Replicas in distinct zones: a whole zone dies while clients write and read through all nodes."""
 
-import json
 import signal
 import time
 
 from load import Load
 from memcache import check_all, store_all
-from processes import Nodes, TestCase, main, run, status, wait_settled
+from processes import Nodes, TestCase, admin, main, run_admin, status, wait_settled
 
 ZONES = 3
 # Until the others have noticed.
@@ -25,14 +24,10 @@ class Zones(TestCase):
         wait_settled(nodes.nodes[0])
         return nodes
 
-    def ring(self, node):
-        return json.loads(run("kai-admin", f"--node=127.0.0.1:{node.cluster}", "ring",
-                              "--json").stdout)
-
     def test_a_whole_zone_dies_under_load_and_nothing_is_lost(self):
         nodes = self.cluster(2 * ZONES)
         zone_of = {m["name"]: m["zone"] for m in status(nodes.nodes[0])["members"]}
-        for x in self.ring(nodes.nodes[0])["partitions"]:
+        for x in admin(nodes.nodes[0], "ring")["partitions"]:
             self.assertEqual(len({zone_of[name] for name in x["replicas"]}), ZONES, x)
         keys = [b"k%d" % i for i in range(1000)]
         store_all(nodes.ports(), keys, lambda key: key)
@@ -68,20 +63,17 @@ class Zones(TestCase):
     def test_too_few_zones_are_said_before_and_after(self):
         nodes = self.cluster(ZONES + 1)
         first = nodes.nodes[0]
-        plan = json.loads(run("kai-admin", f"--node=127.0.0.1:{first.cluster}", "plan", "leave",
-                              "n2", "--json").stdout)
+        plan = admin(first, "plan", "leave", "n2")
         self.assertEqual(plan["warnings"], ["the replicas of 256 partitions share a zone: there are "
                                             "2 zones for 3 replicas"])
-        said = run("kai-admin", f"--node=127.0.0.1:{first.cluster}", "plan", "leave", "n2").stdout
+        said = run_admin(first, "plan", "leave", "n2").stdout
         self.assertIn("warning: the replicas of 256 partitions share a zone", said)
         self.assertEqual(status(first)["warning"], "")
-        self.assertEqual(run("kai-admin", f"--node=127.0.0.1:{first.cluster}", "leave",
-                             "n2").returncode, 0)
+        self.assertEqual(run_admin(first, "leave", "n2").returncode, 0)
         wait_settled(first)
         self.assertIn("share a zone", status(first)["warning"])
-        self.assertIn("share a zone", self.ring(first)["warning"])
-        plan = json.loads(run("kai-admin", f"--node=127.0.0.1:{first.cluster}", "plan", "leave",
-                              "n3", "--json").stdout)
+        self.assertIn("share a zone", admin(first, "ring")["warning"])
+        plan = admin(first, "plan", "leave", "n3")
         self.assertIn("there would be 2 members for 3 replicas", plan["warnings"])
 
 
