@@ -8,7 +8,7 @@ import signal
 import time
 
 from memcache import Client, check_all, set_command, store_all
-from processes import (Nodes, TestCase, admin, await_status, free_ports, locate, main, member,
+from processes import (Nodes, TestCase, admin, await_status, free_port, locate, main, member,
                        status, wait_settled)
 
 
@@ -65,7 +65,7 @@ class Comeback(TestCase):
         nodes.end_all(signal.SIGTERM)
         for old in nodes.nodes:
             old.__exit__()
-        ports = free_ports(3)
+        ports = [free_port() for _ in nodes.nodes]
         self.assertFalse(set(ports) & {old.cluster for old in nodes.nodes})
         seeds = ",".join(f"127.0.0.1:{port}" for port in ports)
         nodes.nodes = [nodes.start(i, f"--cluster.port={port}", f"--cluster.seeds={seeds}",

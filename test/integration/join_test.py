@@ -3,17 +3,10 @@
 
 import json
 import signal
-import socket
 import time
 
 from memcache import Client, check_all, store_all, wait_for_quorums
-from processes import PATIENCE, Node, Nodes, TestCase, main, run
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+from processes import PATIENCE, Node, Nodes, TestCase, free_port, main, run
 
 
 class Join(TestCase):

@@ -1,5 +1,7 @@
 """What the integration tests share: programs of kai as child processes, on loopback and free ports."""
 
+import fcntl
+import itertools
 import json
 import os
 import pathlib
@@ -19,6 +21,42 @@ BIN = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build/bin").resolv
 READY = re.compile(r"kai-node ready name=(\S+) memcache=(\S+):(\d+) cluster=(\S+):(\d+) admin=(\S+)\n")
 # Long enough for a loaded machine; what has to be quicker says so.
 PATIENCE = 60
+SCRATCH = pathlib.Path(tempfile.gettempdir())
+
+
+def block_of_ports():
+    """Ports for this process alone, again and again. They lie below those that the system gives to
+    whoever asks for any (ip_local_port_range): a node that starts again finds its own ones free."""
+    for block in itertools.count():
+        first = 12000 + block * PORTS_IN_BLOCK
+        if first + PORTS_IN_BLOCK > 32768:
+            raise AssertionError("other tests have all ports")
+        try:
+            lock = open(SCRATCH / f"kai-test-ports-{block}", "w")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            continue
+        # The lock goes with this frame.
+        while True:
+            yield from range(first, first + PORTS_IN_BLOCK)
+
+
+PORTS_IN_BLOCK = 400
+PORTS = block_of_ports()
+
+
+def free_port():
+    """Each call another one."""
+    for _ in range(PORTS_IN_BLOCK):
+        port = next(PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no port is free")
 
 
 def run(program, *arguments, timeout=PATIENCE, inside=(), **options):
@@ -98,7 +136,10 @@ class Node(Process):
     host = "127.0.0.1"
 
     def __init__(self, directory, *arguments, wait=True):
-        super().__init__("kai-node", "-p", "0", "-c", "0", "-d", str(directory), *arguments)
+        # Several loops count up from the first one's.
+        loops = any(x.startswith("--node.loops") for x in arguments)
+        super().__init__("kai-node", "-p", str(free_port()), "-c",
+                         "0" if loops else str(free_port()), "-d", str(directory), *arguments)
         if wait:
             try:
                 self.get_ready()
@@ -230,18 +271,6 @@ def wait_equal(node):
 def locate(node, key):
     """The versions that the key's replicas hold, by name."""
     return {x["name"]: x for x in admin(node, "locate", key)["replicas"]}
-
-
-def free_ports(count):
-    """Ports that nobody listened at a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for x in sockets:
-            x.bind(("127.0.0.1", 0))
-        return [x.getsockname()[1] for x in sockets]
-    finally:
-        for x in sockets:
-            x.close()
 
 
 def talk(port, text, end):
