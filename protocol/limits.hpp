@@ -49,7 +49,7 @@ inline constexpr size_t unsent_bytes_of_all_high = 256 * 1024 * 1024;
 inline constexpr size_t unsent_bytes_when_scarce = 64 * 1024;
 
 /// Bytes of answers that one client's gets may have under way, by the size of its last ones.
-inline constexpr size_t answer_bytes_in_flight_max = 4 * 1024 * 1024;
+inline constexpr size_t answer_bytes_in_flight_max = 256 * 1024;
 
 /// How long a client that sends no more may take for its last answers.
 inline constexpr std::chrono::seconds half_closed_max{30};

@@ -2,18 +2,14 @@
 """memcache.auth-file: a client authenticates before anything else, in text as in memcached -Y, or by
 SASL in the binary protocol."""
 
-import os
-import shutil
 import signal
-import socket
 import struct
-import subprocess
 import time
+import unittest
 
 from memcache import Client, set_command
-from processes import Node, TestCase, main
+from processes import MEMCACHED, Memcached, Node, TestCase, main
 
-MEMCACHED = shutil.which("memcached")
 UNAUTHENTICATED = b"CLIENT_ERROR unauthenticated\r\n"
 
 
@@ -116,9 +112,8 @@ class Auth(TestCase):
             self.assertEqual(answer(), b"STORED\r\n")
             self.assertEqual(node.stop()[0], 0)
 
+    @unittest.skipUnless(MEMCACHED, "memcached is not installed")
     def test_the_answers_are_memcacheds(self):
-        if not MEMCACHED:
-            self.skipTest("memcached is not installed")
         good, bad = b"set x 5 7 12\r\nbob b:uilder\r\n", b"set x 0 0 7\r\nbob bad\r\n"
         # Step by step: of several commands in one read memcached answers the last ones only. And no
         # password with a space, of which it takes the first word.
@@ -130,21 +125,11 @@ class Auth(TestCase):
                      [b"set a 0 0 12 noreply\r\nbob b:uilder\r\n", b"version\r\n"],
                      [b"set x 0 0 2\r\nb bx", b"version\r\n", good],
                      [b"set x 0 0 12\r\nbob", b" b:uilder\r", b"\n", b"get x\r\n"])
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        root = ["-u", "root"] if os.geteuid() == 0 else []
-        memcached = subprocess.Popen([MEMCACHED, "-l", "127.0.0.1", "-p", str(port), "-U", "0",
-                                      "-Y", str(self.file), *root], stdin=subprocess.DEVNULL)
-        try:
-            with self.node() as node:
-                for steps in dialogues:
-                    expected, received = (self.exchange(x, steps) for x in (port, node.memcache))
-                    with self.subTest(steps=steps):
-                        self.assertEqual(received, expected)
-        finally:
-            memcached.kill()
-            memcached.wait()
+        with Memcached("-Y", str(self.file)) as memcached, self.node() as node:
+            for steps in dialogues:
+                expected, received = (self.exchange(x.memcache, steps) for x in (memcached, node))
+                with self.subTest(steps=steps):
+                    self.assertEqual(received, expected)
 
     def exchange(self, port, steps):
         """The answer to each step; what comes within a moment."""

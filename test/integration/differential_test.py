@@ -7,20 +7,17 @@ KAI_TEST_COMMANDS says how many (default 2000), KAI_TEST_SEED which."""
 import os
 import random
 import re
-import shutil
 import socket
 import struct
-import subprocess
 import time
 import unittest
 
 from memcache import Client, set_command, wait_for_quorums
-from processes import Node, Nodes, TestCase, main
+from processes import MEMCACHED, Memcached, Node, Nodes, TestCase, main
 from streams import KEYS, BinaryStream, Stream
 
 COMMANDS = int(os.environ.get("KAI_TEST_COMMANDS", "2000"))
 SEED = int(os.environ.get("KAI_TEST_SEED", "1"))
-MEMCACHED = shutil.which("memcached")
 
 # A cas unique that no server gives.
 UNKNOWN = b"18446744073709551614"
@@ -164,25 +161,9 @@ class Differential(TestCase):
 
     def setUp(self):
         super().setUp()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        root = ["-u", "root"] if os.geteuid() == 0 else []
-        self.memcached = subprocess.Popen(
-            [MEMCACHED, "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", *root],
-            stdin=subprocess.DEVNULL)
-        self.addCleanup(self.end_memcached)
-        while True:
-            try:
-                Client(self.port).__exit__()
-                return
-            except ConnectionRefusedError:
-                self.assertIsNone(self.memcached.poll())
-                time.sleep(0.02)
-
-    def end_memcached(self):
-        self.memcached.kill()
-        self.memcached.wait()
+        memcached = Memcached()
+        self.addCleanup(memcached.__exit__)
+        self.port = memcached.memcache
 
     def exchanges(self):
         """Pipelines of commands and where they are cut. Two things that depend on what memcached

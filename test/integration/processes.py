@@ -130,6 +130,34 @@ class Process:
         return status, time.monotonic() - begin
 
 
+MEMCACHED = shutil.which("memcached")
+
+
+class Memcached:
+    """The distribution's memcached on a free port, taking connections."""
+
+    def __init__(self, *arguments):
+        self.memcache = free_port()
+        root = ["-u", "root"] if os.geteuid() == 0 else []
+        self.child = subprocess.Popen([MEMCACHED, "-l", "127.0.0.1", "-p", str(self.memcache),
+                                       "-U", "0", *root, *arguments], stdin=subprocess.DEVNULL)
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.memcache)).close()
+                return
+            except ConnectionRefusedError:
+                if self.child.poll() is not None:
+                    raise AssertionError("memcached does not start")
+                time.sleep(0.02)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.kill()
+        self.child.wait()
+
+
 class Node(Process):
     """kai-node on free ports, ready unless told otherwise."""
 

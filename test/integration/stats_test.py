@@ -2,17 +2,12 @@
 """`stats` and what may stand behind it: memcached's names, and figures that are right."""
 
 import re
-import shutil
-import socket
 import struct
-import subprocess
 import time
 import unittest
 
 from memcache import Client, set_command, wait_for_quorums
-from processes import Node, Nodes, TestCase, main
-
-MEMCACHED = shutil.which("memcached")
+from processes import MEMCACHED, Memcached, Node, Nodes, TestCase, main
 
 
 def binary_stats(client, topic):
@@ -138,21 +133,9 @@ class Stats(TestCase):
 
     @unittest.skipUnless(MEMCACHED, "memcached is not installed")
     def test_every_name_is_one_of_memcached_or_begins_with_kai(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        reference = subprocess.Popen([MEMCACHED, "-u", "root", "-l", "127.0.0.1", "-U", "0",
-                                      "-p", str(port)], stdin=subprocess.DEVNULL)
-        self.addCleanup(reference.wait)
-        self.addCleanup(reference.kill)
-        end = time.monotonic() + 30
-        while True:
-            try:
-                theirs = Client(port)
-                break
-            except ConnectionRefusedError:
-                self.assertLess(time.monotonic(), end)
-                time.sleep(0.02)
+        memcached = Memcached()
+        self.addCleanup(memcached.__exit__)
+        theirs = Client(memcached.memcache)
         self.addCleanup(theirs.__exit__)
         for client in (theirs, self.client):
             client.ask(set_command(b"a", b"1"))
