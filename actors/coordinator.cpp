@@ -65,7 +65,7 @@ void batch_work::on_turn(uint32_t index) {
   auto& op = st_.operations[index];
   op.has_turn = true;
   if (elapsed() > limits::turn_wait_max)
-    fail(op, {errc::contended, true, "too many writers of one key"});
+    fail(op, too_many_writers());
   else
     start_read(op);
   send_all();

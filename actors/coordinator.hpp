@@ -89,6 +89,8 @@ struct coordinator_state {
     bool replied = false;
     /// It is its key's turn (io_loop::take_turn).
     bool has_turn = false;
+    /// Others had theirs before.
+    bool queued = false;
     uint64_t hash = 0;
     /// Members that were asked to lead already.
     per_place<member_index> tried;

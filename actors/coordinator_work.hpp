@@ -7,6 +7,10 @@
 
 namespace kai {
 
+inline failed_answer too_many_writers() {
+  return {errc::contended, true, "too many writers of one key"};
+}
+
 /// The work of a coordinator on its batch, one object per message: reads, answers and sending are
 /// in coordinator.cpp, writes in coordinator_writes.cpp.
 class batch_work {

@@ -43,8 +43,9 @@ void batch_work::lead(operation& op) {
     return start_read(op);
   auto turn = st_.loop->take_turn(op.hash, caf::actor_cast<coordinator_actor>(self_), index_of(op));
   if (!turn)
-    return fail(op, {errc::overloaded, true, "too many writers of one key"});
+    return fail(op, {errc::overloaded, true, too_many_writers().message});
   op.has_turn = *turn;
+  op.queued = op.queued || !op.has_turn;
   if (op.has_turn)
     start_read(op);
   else
@@ -136,6 +137,9 @@ void batch_work::on_applied(operation& op, answer& x) {
   auto y = std::get_if<applied_answer>(&x.what);
   if (!y) {
     auto why = std::get<failed_answer>(std::move(x.what));
+    // It was not the way that was too long.
+    if (why.reason == errc::timed_out && why.unchanged && op.queued)
+      why = too_many_writers();
     // Replicas have it already, under the dot that was too low.
     if (op.rewriting)
       return fail(op, {why.reason, false, std::move(why.message)});
@@ -286,7 +290,8 @@ void batch_work::resume(operation& op, const held_decision& x) {
 /// decided once more, on top of that, and of what those have who accepted the first decision.
 void batch_work::decide_anew(operation& op) {
   op.unplaced = false;
-  auto held = op.stores->held();
+  // Not stored, or refused because the lists have changed.
+  auto held = op.stores->held() || std::exchange(op.unstored, false);
   auto anew = op.stores->refused() && op.round < limits::conditional_rounds_max && !late(op);
   if (!anew)
     fail(op, op.stores->failure());
