@@ -7,7 +7,8 @@ import socket
 import time
 
 from memcache import Client, check_all, set_command, store_all
-from processes import Node, Nodes, TestCase, admin, await_status, main, run, run_admin, wait_settled
+from processes import (Node, Nodes, TestCase, admin, await_status, free_port, main, run, run_admin,
+                       wait_settled)
 
 KEYS = [b"k%d" % i for i in range(2000)]
 TOO_MANY = b"ERROR Too many open connections\r\n"
@@ -218,11 +219,14 @@ class Loops(TestCase):
                 self.assertEqual(result.returncode, 2)
                 self.assertIn(f"memcache.port: cannot listen on 127.0.0.1:{node.memcache}",
                               result.stderr)
+        first, second = free_port(), free_port()
+        while second != first + 1:
+            first, second = second, free_port()
         with socket.socket() as other:
-            other.bind(("127.0.0.1", 0))
+            other.bind(("127.0.0.1", second))
             other.listen()
-            result = run("kai-node", "-p", "0", "-c", str(other.getsockname()[1] - 1),
-                         "--node.name=m", "--node.loops=2", "--storage.engine=memory")
+            result = run("kai-node", "-p", "0", "-c", str(first), "--node.name=m",
+                         "--node.loops=2", "--storage.engine=memory")
             self.assertEqual(result.returncode, 2)
             self.assertIn("m.2: cluster.port: cannot listen on", result.stderr)
 

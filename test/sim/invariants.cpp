@@ -45,7 +45,9 @@ void invariants::acknowledged(const std::string& key, const operation& x) {
   dot written{0, UINT64_MAX};
   for (auto& node : nodes_)
     for (auto& v : node.has[key].versions)
-      if (v.value_written.clock == x.result.cas >> cas_clock_shift)
+      // Two nodes whose clocks are ahead come to the same clock values.
+      if (v.value_written.clock == x.result.cas >> cas_clock_shift &&
+          (cas_unique(node.has[key]) == x.result.cas || cas_unique({{}, {v}}) == x.result.cas))
         written = std::min(written, v.written, latest_order{});
   if (written.node == 0)
     return;
