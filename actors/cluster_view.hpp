@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "actors/interfaces.hpp"
+#include "actors/outbox.hpp"
 #include "protocol/quorum.hpp"
 
 namespace kai {
@@ -16,6 +16,8 @@ struct cluster_view {
   member_index self = 0;
   /// One per member; this node's own included.
   std::vector<peer_actor> peers;
+  /// What coordinators have for them.
+  std::vector<outbox_ptr> outboxes;
   /// Whether the member's peer is connected.
   std::vector<bool> alive;
   /// Members that are not alive here, but perhaps for others: no other member has said that it does

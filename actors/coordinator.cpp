@@ -119,8 +119,8 @@ void batch_work::on_read_answer(operation& op, const call_tag& tag, answer& x) {
     read_step(op, op.read->on_digest(tag.place, *y));
   else if (auto y = std::get_if<record_answer>(&x.what))
     read_step(op, op.read->on_record(tag.place, op.key.view(), std::move(*y)));
-  else if (std::holds_alternative<stored_answer>(x.what))
-    read_step(op, op.read->on_stored(tag.place));
+  else if (auto y = std::get_if<stored_answer>(&x.what))
+    read_step(op, op.read->on_stored(tag.place, y->shadowed_by != 0));
   else if (auto y = std::get_if<failed_answer>(&x.what))
     read_step(op, op.read->on_failure(tag.place, *y));
 }
@@ -280,6 +280,13 @@ bool batch_work::at_hand(member_index node) const {
          st_.loop->context().options.storage.engine == engine_kind::memory;
 }
 
+void batch_work::post(member_index node, call_list calls) {
+  auto& box = *st_.view->outboxes[node];
+  box.lots.push_back({caf::actor_cast<caf::strong_actor_ptr>(self_), std::move(calls)});
+  if (!std::exchange(box.flush_due, true))
+    flush_at_turn_end(self_, st_.view->peers[node], *st_.loop);
+}
+
 void batch_work::send_all() {
   for (auto& x : st_.nodes) {
     if (x.pending.calls.empty())
@@ -289,11 +296,10 @@ void batch_work::send_all() {
       st_.loop->count.calls += calls.calls.size();
       send_to_vnodes(self_, *st_.loop, std::move(calls.calls),
                      caf::actor_cast<caf::strong_actor_ptr>(self_));
-    } else if (x.worker) {
-      self_->send(x.worker, std::move(calls));
+    } else if (x.node == st_.view->self) {
+      self_->send(st_.view->peers[x.node], std::move(calls));
     } else {
-      x.worker = st_.loop->take_replica_call();
-      self_->send(x.worker, start_atom::value, st_.view->peers[x.node], std::move(calls));
+      post(x.node, std::move(calls));
     }
   }
   if (!st_.ready.responses.empty())
@@ -306,9 +312,6 @@ void batch_work::send_all() {
 void batch_work::end() {
   if (st_.unanswered != 0)
     CAF_CRITICAL("a coordinator ended with requests unanswered");
-  for (auto& x : st_.nodes)
-    if (x.worker)
-      st_.loop->give_back(std::move(x.worker));
   st_.nodes.clear();
   st_.operations.clear();
   st_.origin = nullptr;

@@ -24,7 +24,7 @@ struct held_decision {
 };
 
 /// Carries out the requests that one read from a client brought, or that another node forwarded:
-/// picks replicas, asks each node concerned through one replica_call, gathers R or W per request,
+/// picks replicas, asks the peer of each node concerned, gathers R or W per request,
 /// answers each once, and stays for the late answers (read repair). The rules of N, R and W are
 /// read_core and write_core.
 ///
@@ -117,8 +117,6 @@ struct coordinator_state {
   /// One node this batch concerns.
   struct node_calls {
     member_index node = 0;
-    /// Null until there is something to ask, and for a vnode that is asked directly.
-    replica_call_actor worker;
     call_list pending;
   };
 

@@ -153,6 +153,7 @@ private:
   bool came_too_late(const operation& op, const failed_answer& why) const;
   coordinator_state::node_calls& node_of(member_index node);
   bool at_hand(member_index node) const;
+  void post(member_index node, call_list calls);
   void send_all();
   void end();
 

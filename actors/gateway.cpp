@@ -17,7 +17,7 @@ void answer_later(pointer self, const caf::strong_actor_ptr& to, answer x) {
     i = st.out.insert(st.out.end(), {to, {}});
   i->batch.answers.push_back(std::move(x));
   if (!std::exchange(st.flush_due, true))
-    flush_at_turn_end(self, *st.loop);
+    flush_at_turn_end(self, local_gateway_actor{self}, *st.loop);
 }
 
 batch_header header_of(gateway_state& st) {
@@ -180,6 +180,7 @@ caf::result<hello> on_hello(pointer self, const hello& x) {
 
 local_gateway_actor::behavior_type gateway(pointer self, io_loop_ptr loop) {
   self->state.loop = std::move(loop);
+  self->delayed_send(self, limits::peer_tick, tick_atom::value);
   return {
       [self](const hello_atom&, const hello& x) { return on_hello(self, x); },
       [self](call_batch& batch) { on_calls(self, batch); },
@@ -196,6 +197,10 @@ local_gateway_actor::behavior_type gateway(pointer self, io_loop_ptr loop) {
       },
       [self](response_list& xs) { on_responses(self, xs); },
       [self](flush_batch_atom) { flush(self); },
+      [self](tick_atom) {
+        self->delayed_send(self, limits::peer_tick, tick_atom::value);
+        self->state.loop->tick(self->home_system().clock().now());
+      },
       [self](const view_ptr& view) {
         auto& st = self->state;
         if (!st.loop->view)

@@ -284,7 +284,7 @@ using gateway_actor = caf::typed_actor<
 /// Where answer_batch messages go: a peer, or what stands for it in a simulated network.
 using answer_batch_sink = caf::typed_actor<caf::reacts_to<answer_batch>>;
 
-/// Who asked a peer something: a coordinator through a replica_call, topology, admin.
+/// Who asked a peer something: a coordinator, topology, admin.
 using answer_sink = caf::typed_actor<caf::reacts_to<answer_list>>;
 
 /// Who gave a coordinator work: a connection, a gateway.
@@ -318,7 +318,7 @@ using vnode_actor = caf::typed_actor<
 using vnode_list = std::vector<vnode_actor>;
 
 using peer_actor = caf::typed_actor<
-    // replica_calls (for their coordinator), topology, admin; each call is answered to the sender
+    // topology, admin, coordinators (of this node's own peer); each call is answered to the sender
     caf::reacts_to<call_list>,
     // gateways and vnodes of the other node
     caf::reacts_to<answer_batch>,
@@ -326,8 +326,12 @@ using peer_actor = caf::typed_actor<
     caf::reacts_to<stop_atom>,
     // membership: whether another member reaches the node, which is silent
     caf::reacts_to<witness_atom, bool>,
+    // itself and coordinators: take what is in the outbox, and send all
+    caf::reacts_to<flush_batch_atom>,
+    // io_loop
+    caf::reacts_to<tick_atom>,
     // itself
-    caf::reacts_to<flush_batch_atom>, caf::reacts_to<tick_atom>, caf::reacts_to<dial_atom>>;
+    caf::reacts_to<dial_atom>>;
 
 using coordinator_actor = caf::typed_actor<
     // connection, gateway; answered with response_list messages to the sender
@@ -342,12 +346,6 @@ using coordinator_actor = caf::typed_actor<
     caf::reacts_to<tick_atom, uint32_t>,
     // io_loop: the batch is under way for long
     caf::reacts_to<late_atom>>;
-
-using replica_call_actor = caf::typed_actor<
-    // coordinator, with the first calls: the peer of the node
-    caf::reacts_to<start_atom, peer_actor, call_list>,
-    // coordinator
-    caf::reacts_to<call_list>>;
 
 /// Opens connections to other nodes, off the I/O loop.
 using dialer_actor = caf::typed_actor<
@@ -392,6 +390,8 @@ using local_gateway_actor = gateway_actor::extend<
     caf::reacts_to<response_list>,
     // itself, at the end of a loop turn: send what was gathered
     caf::reacts_to<flush_batch_atom>,
+    // itself, by timer: the loop's tick
+    caf::reacts_to<tick_atom>,
     // membership: who owns what and who is alive, from now on
     caf::reacts_to<view_ptr>,
     // node: who may use this node, from now on

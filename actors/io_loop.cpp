@@ -4,7 +4,6 @@
 
 #include "actors/coordinator.hpp"
 #include "actors/on_loop.hpp"
-#include "actors/replica_call.hpp"
 #include "protocol/limits.hpp"
 
 namespace kai {
@@ -57,7 +56,10 @@ void io_loop::watch(const coordinator_actor& who, coordinator_state* state) {
     watched_.emplace_back(who, state);
 }
 
-void io_loop::tell_late(caf::actor_clock::time_point now) {
+void io_loop::tick(caf::actor_clock::time_point now) {
+  for (auto& x : ticking_)
+    if (auto peer = caf::actor_cast<peer_actor>(x))
+      caf::anon_send(peer, tick_atom::value);
   for (auto& [who, state] : watched_)
     if (state->unanswered > 0 && !state->hedged && now - state->began > limits::hedge_after) {
       state->hedged = true;
@@ -82,32 +84,13 @@ coordinator_actor io_loop::take_coordinator() {
   return result;
 }
 
-replica_call_actor io_loop::take_replica_call() {
-  if (idle_calls_.empty()) {
-    if (ended_) {
-      auto late = spawn_on_loop<replica_call_actor>(system_, replica_call);
-      caf::anon_send_exit(late, caf::exit_reason::user_shutdown);
-      return late;
-    }
-    calls_.push_back(spawn_on_loop<replica_call_actor>(system_, replica_call));
-    return calls_.back();
-  }
-  auto result = std::move(idle_calls_.back());
-  idle_calls_.pop_back();
-  return result;
-}
-
 void io_loop::end_pool() {
   ended_ = true;
   for (auto& x : coordinators_)
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
-  for (auto& x : calls_)
-    caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
   coordinators_.clear();
   watched_.clear();
   idle_coordinators_.clear();
-  calls_.clear();
-  idle_calls_.clear();
   view.reset();
   vnodes.clear();
 }

@@ -82,8 +82,8 @@ struct counters {
 };
 
 /// What the actors of one I/O loop share, on its thread only: the view in force, the counters, and
-/// the free lists of the actors that serve one batch of requests each. Those end often, and a spawn
-/// costs more than a message: an ended one waits here for the next batch.
+/// the free list of coordinators, which serve one batch of requests each. Those end often, and a
+/// spawn costs more than a message: an ended one waits here for the next batch.
 class io_loop : public std::enable_shared_from_this<io_loop> {
 public:
   io_loop(caf::actor_system& sys, context_ptr context);
@@ -115,8 +115,12 @@ public:
   /// Lets the next one in.
   void end_turn(uint64_t hash);
 
-  /// Tells coordinators that are at work for long; to be called now and then.
-  void tell_late(caf::actor_clock::time_point now);
+  /// Every `limits::peer_tick`, by the gateway: tells the peers, and coordinators that are at work
+  /// for long. One timer for all, for each costs a wake-up of two threads.
+  void tick(caf::actor_clock::time_point now);
+  /// By each peer, when it begins and ends.
+  void add_peer(const peer_actor& x) { ticking_.push_back(x.address()); }
+  void remove_peer(const caf::actor_addr& x) { std::erase(ticking_, x); }
   /// By each coordinator, once.
   void watch(const coordinator_actor& who, coordinator_state* state);
 
@@ -124,11 +128,6 @@ public:
   void give_back(coordinator_actor x) {
     if (!ended_)
       idle_coordinators_.push_back(std::move(x));
-  }
-  replica_call_actor take_replica_call();
-  void give_back(replica_call_actor x) {
-    if (!ended_)
-      idle_calls_.push_back(std::move(x));
   }
 
   /// At the end of the node: ends every actor of the free lists, those at work included.
@@ -146,22 +145,22 @@ private:
   bool ended_ = false;
   /// Keys, by hash, that a conditional write is at; and who waits for it to end.
   std::unordered_map<uint64_t, std::deque<waiter>> turns_;
+  /// The peers.
+  std::vector<caf::actor_addr> ticking_;
   std::vector<coordinator_actor> coordinators_;
   std::vector<std::pair<coordinator_actor, coordinator_state*>> watched_;
   std::vector<coordinator_actor> idle_coordinators_;
-  std::vector<replica_call_actor> calls_;
-  std::vector<replica_call_actor> idle_calls_;
 };
 
 using io_loop_ptr = std::shared_ptr<io_loop>;
 
-/// Has `self` get a flush_batch_atom behind all that the turn at hand brings.
-template <class Self>
-void flush_at_turn_end(Self* self, io_loop& loop) {
+/// Has `who` get a flush_batch_atom behind all that the turn at hand brings.
+template <class Self, class Handle>
+void flush_at_turn_end(Self* self, const Handle& who, io_loop& loop) {
   if (auto* sockets = loop.sockets())
-    sockets->at_turn_end(caf::actor_cast<caf::strong_actor_ptr>(self));
+    sockets->at_turn_end(caf::actor_cast<caf::strong_actor_ptr>(who));
   else
-    self->send(self, flush_batch_atom::value);
+    self->send(who, flush_batch_atom::value);
 }
 
 /// Answers of read windows to reads among `calls`, which are taken out of them.

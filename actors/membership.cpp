@@ -24,6 +24,7 @@ void publish(pointer self) {
   for (size_t i = 0; i < st.current.members.size(); ++i) {
     auto& peer = st.peers[st.current.members[i].name];
     view->peers.push_back(peer.handle);
+    view->outboxes.push_back(peer.box);
     view->alive[i] = peer.up;
     view->unsure[i] = !peer.up && !peer.confirmed;
   }
@@ -41,10 +42,11 @@ void start_peer(pointer self, const member& x) {
   auto& entry = st.peers[x.name];
   entry.address = x.cluster_address;
   entry.up = own;
+  entry.box = std::make_shared<outbox>();
   entry.handle = spawn_on_loop<peer_actor>(self->system(), peer, st.loop, x.name, x.cluster_address,
                                            own ? gateway_actor{st.gateway} : gateway_actor{},
                                            own ? dialer_actor{} : st.dialer, membership_actor{self},
-                                           st.topology_keeper);
+                                           st.topology_keeper, entry.box);
 }
 
 /// Calls may be on their way to it, and requests under the view before may make more: it stays

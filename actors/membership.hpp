@@ -20,6 +20,7 @@ struct membership_state {
 
   struct entry {
     peer_actor handle;
+    outbox_ptr box;
     std::string address;
     bool up = false;
     /// See peer_status.

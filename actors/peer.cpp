@@ -271,13 +271,13 @@ size_t open_bytes_max(const peer_state& st) {
   return limits::call_bytes_in_flight_max + 2 * st.loop->context().options.memcache.max_item_size;
 }
 
-void take(pointer self, call_list& calls) {
-  auto& st = self->state;
+/// Gives each call its slot. Those that can not be sent are settled.
+void note(peer_state& st, const caf::strong_actor_ptr& sender, call_list& calls,
+          caf::actor_clock::time_point time) {
   if (calls.calls.empty())
     return;
-  auto time = now(self);
   auto group_index = take_group(st);
-  st.groups[group_index].sender = self->current_sender();
+  st.groups[group_index].sender = sender;
   for (auto& x : calls.calls) {
     auto index = take_slot(st);
     auto& s = st.slots[index];
@@ -303,18 +303,25 @@ void take(pointer self, call_list& calls) {
     st.pending.push_back(std::move(x));
   }
   st.loop->count.calls += calls.calls.size();
+}
+
+void take(pointer self, call_list& calls) {
+  auto& st = self->state;
+  note(st, self->current_sender(), calls, now(self));
   deliver(self);
-  if (!st.dialer) {
+  if (!st.dialer)
     flush_to_own_node(self);
-  } else if (!st.pending.empty() && !st.flush_due) {
-    st.flush_due = true;
-    flush_at_turn_end(self, *st.loop);
-  }
+  else if (!st.pending.empty() && !std::exchange(st.box->flush_due, true))
+    flush_at_turn_end(self, peer_actor{self}, *st.loop);
 }
 
 void flush(pointer self) {
   auto& st = self->state;
-  st.flush_due = false;
+  st.box->flush_due = false;
+  auto time = now(self);
+  for (auto& x : std::exchange(st.box->lots, {}))
+    note(st, x.sender, x.calls, time);
+  deliver(self);
   if (st.pending.empty() || !st.up)
     return;
   auto calls = std::exchange(st.pending, {});
@@ -356,12 +363,9 @@ void tick(pointer self) {
   auto time = now(self);
   if (st.retired && time - *st.retired > limits::peer_retired)
     return self->quit();
-  self->delayed_send(self, limits::peer_tick, tick_atom::value);
   if (st.open_calls > 0)
     expire(st, time);
   deliver(self);
-  if (!st.dialer)
-    st.loop->tell_late(time);
   if (!st.dialer || !st.up)
     return;
   auto step = st.doubts.tick(since_start(time));
@@ -406,7 +410,8 @@ void on_answers(pointer self, answer_batch& batch) {
 
 peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string member_name,
                                std::string address, gateway_actor own_gateway, dialer_actor dialer,
-                               membership_actor membership, topology_actor topology) {
+                               membership_actor membership, topology_actor topology,
+                               outbox_ptr box) {
   auto& st = self->state;
   st.loop = std::move(loop);
   st.member_name = std::move(member_name);
@@ -414,6 +419,7 @@ peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string membe
   st.dialer = std::move(dialer);
   st.membership = std::move(membership);
   st.topology = std::move(topology);
+  st.box = std::move(box);
   if (own_gateway) {
     st.remote = std::move(own_gateway);
     st.up = true;
@@ -429,7 +435,8 @@ peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string membe
       dial_again(self);
     }
   });
-  self->delayed_send(self, limits::peer_tick, tick_atom::value);
+  st.loop->add_peer(self);
+  self->attach_functor([loop = st.loop, own = self->address()] { loop->remove_peer(own); });
   return {
       [self](call_list& calls) { take(self, calls); },
       [self](answer_batch& batch) { on_answers(self, batch); },

@@ -49,6 +49,7 @@ struct peer_state {
   dialer_actor dialer;
   membership_actor membership;
   topology_actor topology;
+  outbox_ptr box;
 
   gateway_actor remote;
   bool up = false;
@@ -59,7 +60,6 @@ struct peer_state {
   size_t dials = 0;
   /// Set: another peer stands for the member, or it is gone.
   std::optional<caf::actor_clock::time_point> retired;
-  bool flush_due = false;
   caf::timespan backoff = limits::reconnect_min;
   caf::actor_clock::time_point up_since;
   /// Why the node was not used when it answered last.
@@ -79,9 +79,11 @@ struct peer_state {
 
 /// `member_name`: as it must say in its hello; `address`: HOST:PORT of its gateway. `own_gateway`:
 /// for the peer of this node itself, else null.
+/// `box`: what coordinators have for the node.
 peer_actor::behavior_type peer(peer_actor::stateful_pointer<peer_state> self, io_loop_ptr loop,
                                std::string member_name, std::string address,
                                gateway_actor own_gateway, dialer_actor dialer,
-                               membership_actor membership, topology_actor topology);
+                               membership_actor membership, topology_actor topology,
+                               outbox_ptr box);
 
 } // namespace kai

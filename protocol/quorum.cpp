@@ -43,10 +43,17 @@ read_core::todo read_core::on_digest(size_t place, const digest_answer& x) {
   return next();
 }
 
-read_core::todo read_core::on_stored(size_t place) {
+read_core::todo read_core::on_stored(size_t place, bool shadowed) {
   auto& p = places_[place];
   p.storing = false;
-  return next();
+  if (!shadowed || replied_)
+    return next();
+  p.included = false;
+  p.fetching = true;
+  p.holds = 0;
+  auto result = next();
+  result.fetch |= 1u << place;
+  return result;
 }
 
 read_core::todo read_core::on_failure(size_t place, const failed_answer& x) {

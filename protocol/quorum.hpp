@@ -63,8 +63,10 @@ public:
 
   todo on_record(size_t place, std::string_view key, record_answer x);
   todo on_digest(size_t place, const digest_answer& x);
-  /// The merged record is stored there.
-  todo on_stored(size_t place);
+  /// The merged record is stored there. `shadowed`: beside one that wins over it and was not seen,
+  /// so the place is asked once more. Answered with what has lost already, somebody would read it
+  /// after a decision that was made without it.
+  todo on_stored(size_t place, bool shadowed = false);
   /// A read, fetch or store came to nothing.
   todo on_failure(size_t place, const failed_answer& x);
   /// The record takes long to come: another place is asked for it.

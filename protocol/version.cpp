@@ -157,13 +157,18 @@ const version* latest(const record& x) {
 }
 
 timestamp shadowed_by(const record& merged, const record& stored) {
+  auto in = [](const record& x, const dot& written) {
+    return std::any_of(x.versions.begin(), x.versions.end(),
+                       [&](const version& v) { return v.written == written; });
+  };
   auto ours = latest(stored);
-  auto winner = latest(merged);
-  if (!ours || !winner || winner->written == ours->written)
+  if (!ours || !in(merged, ours->written))
     return 0;
-  auto there = std::any_of(merged.versions.begin(), merged.versions.end(),
-                           [&](const version& v) { return v.written == ours->written; });
-  return there ? winner->written.clock : 0;
+  timestamp most = 0;
+  for (auto& v : merged.versions)
+    if (!in(stored, v.written))
+      most = std::max(most, v.written.clock);
+  return most >= ours->written.clock ? most : 0;
 }
 
 bool visible(const version& x, timestamp now, timestamp flushed) {

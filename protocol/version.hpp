@@ -106,8 +106,8 @@ uint64_t digest_of(std::string_view key, const record& x);
 const version* latest(const record& x);
 
 /// After `stored` went into `merged`: the clock of the concurrent version that clients see instead
-/// of the latest one of `stored`; 0 when they see that one, or something written with knowledge of
-/// it.
+/// of the latest one of `stored`, or whose clock is the same, so that cas uniques would not grow; 0
+/// when they see that one, or something written with knowledge of it.
 timestamp shadowed_by(const record& merged, const record& stored);
 
 /// Whether a client may see `x`: no tombstone, not expired, not flushed. `flushed`: versions with

@@ -39,7 +39,16 @@ struct peer_world : virtual_time {
               }};
     });
     peer = own(spawn_on_loop<peer_actor>(sys, kai::peer, loop, "there", "there:1", gateway_actor{},
-                                         dialer, membership, topology_actor{}));
+                                         dialer, membership, topology_actor{},
+                                         std::make_shared<outbox>()));
+    // In the gateway's place.
+    fake<caf::actor>([this](caf::event_based_actor* me) -> caf::behavior {
+      me->delayed_send(me, limits::peer_tick, tick_atom::value);
+      return {[this, me](tick_atom) {
+        me->delayed_send(me, limits::peer_tick, tick_atom::value);
+        loop->tick(sys.clock().now());
+      }};
+    });
   }
 
   gateway_actor make_gateway() {

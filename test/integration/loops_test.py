@@ -133,7 +133,7 @@ class Loops(TestCase):
             self.assertEqual(node.stop()[0], 0)
 
             gone = run(*arguments, "--node.loops=3")
-            self.assertEqual(gone.returncode, 2)
+            self.assertEqual(gone.returncode, 2, gone.stderr)
             self.assertIn("n1.3: storage.directory", gone.stderr)
             node = self.start_again(nodes, 1, "--node.loops=2")
             wait_settled(node)
@@ -222,9 +222,7 @@ class Loops(TestCase):
         first, second = free_port(), free_port()
         while second != first + 1:
             first, second = second, free_port()
-        with socket.socket() as other:
-            other.bind(("127.0.0.1", second))
-            other.listen()
+        with socket.create_server(("127.0.0.1", second)):
             result = run("kai-node", "-p", "0", "-c", str(first), "--node.name=m",
                          "--node.loops=2", "--storage.engine=memory")
             self.assertEqual(result.returncode, 2)

@@ -323,3 +323,24 @@ TEST_CASE("a record that is late is asked of another replica, and the late one s
   core.on_record(0, key, holds(value));
   CHECK(core.finished());
 }
+
+TEST_CASE("a read whose write-back finds a version that wins replies with that one") {
+  auto base = with_version(1, 10);
+  auto left_over = with_version(2, 20);
+  auto decided = with_version(3, 30);
+  read_core core{{3, 2}, 1};
+  core.on_record(1, key, holds(base));
+  CHECK(core.on_digest(0, digest(left_over)).fetch == 0b001);
+  CHECK(core.on_record(0, key, holds(left_over)).store == 0b011);
+  core.on_stored(0);
+  // It was decided while the read was on its way.
+  auto todo = core.on_stored(1, true);
+  CHECK(todo.fetch == 0b010);
+  CHECK_FALSE(todo.reply);
+  auto all = merge(merge(base, left_over), decided);
+  todo = core.on_record(1, key, holds(all));
+  CHECK(todo.store == 0b001);
+  CHECK_FALSE(todo.reply);
+  CHECK(core.on_stored(0).reply);
+  CHECK(core.result() == all);
+}

@@ -329,6 +329,15 @@ TEST_CASE("a stored version is shadowed only by a concurrent one that clients se
   overwrite(later, written(1, 110, "later"));
   CHECK(shadowed_by(merge(later, behind), behind) == 0);
   CHECK(shadowed_by(merge({}, behind), behind) == 0);
+  // The same clock at two nodes, whichever of them wins; but not when both were stored.
+  for (uint64_t node : {3, 7}) {
+    record same;
+    overwrite(same, written(node, 100, "same clock"));
+    record other;
+    overwrite(other, written(5, 100, "other"));
+    CHECK(shadowed_by(merge(same, other), same) == 100);
+    CHECK(shadowed_by(merge(same, other), merge(same, other)) == 0);
+  }
 }
 
 TEST_CASE("a record is over once all its versions are deleted, expired or flushed") {
