@@ -280,6 +280,8 @@ bool batch_work::at_hand(member_index node) const {
          st_.loop->context().options.storage.engine == engine_kind::memory;
 }
 
+/// Through the peer's outbox. Not for this node's own peer: it hands calls on at once, to vnodes
+/// that may have threads of their own.
 void batch_work::post(member_index node, call_list calls) {
   auto& box = *st_.view->outboxes[node];
   box.lots.push_back({caf::actor_cast<caf::strong_actor_ptr>(self_), std::move(calls)});

@@ -24,9 +24,9 @@ struct held_decision {
 };
 
 /// Carries out the requests that one read from a client brought, or that another node forwarded:
-/// picks replicas, asks the peer of each node concerned, gathers R or W per request,
-/// answers each once, and stays for the late answers (read repair). The rules of N, R and W are
-/// read_core and write_core.
+/// picks replicas, asks the peer of each node concerned, gathers R or W per request, answers each
+/// once, and stays for the late answers (read repair). The rules of N, R and W are read_core and
+/// write_core.
 ///
 /// Spawned by io_loop when its free list is empty; runs on the loop; goes back to the free list
 /// when its last call was answered. When it dies, its requests stay unanswered: nothing but the end

@@ -137,12 +137,12 @@ void batch_work::on_applied(operation& op, answer& x) {
   auto y = std::get_if<applied_answer>(&x.what);
   if (!y) {
     auto why = std::get<failed_answer>(std::move(x.what));
-    // It was not the way that was too long.
-    if (why.reason == errc::timed_out && why.unchanged && op.queued)
-      why = too_many_writers();
     // Replicas have it already, under the dot that was too low.
     if (op.rewriting)
       return fail(op, {why.reason, false, std::move(why.message)});
+    // It was not the way that was too long.
+    if (why.reason == errc::timed_out && why.unchanged && op.queued)
+      why = too_many_writers();
     if (why.reason == errc::not_owner)
       return fail(op, std::move(why));
     auto again =

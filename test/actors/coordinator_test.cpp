@@ -37,7 +37,7 @@ bool has(const call_batch& batch) {
   return false;
 }
 
-/// Every coordinator and replica call is back on its free list, no turn is taken.
+/// Every coordinator is back on the free list, no turn is taken.
 void check_idle(local_cluster& c, size_t i) {
   c.advance(2s);
   auto& loop = *c.core(i).loop;
