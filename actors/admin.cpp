@@ -66,6 +66,7 @@ json document_of(const admin_state& st, const own_reports& x) {
   out["unequal"] = json::object();
   for (auto& [name, count] : synced.unequal)
     out["unequal"][name] = count;
+  out["arriving_epoch"] = synced.epoch;
   out["arriving"] = json::array();
   for (auto& [partition, changed_at] : synced.filled)
     out["arriving"].push_back({partition, 1});

@@ -128,11 +128,19 @@ json plan_document(const topology& now, const topology& next, const holdings& he
           {"members", std::move(members)}, {"zones", std::move(zone_list)}};
 }
 
+double arrivals::share(partition_id partition, uint64_t now) const {
+  auto found = done.find(partition);
+  if (found != done.end())
+    return found->second;
+  return epoch > now ? 1 : 0;
+}
+
 arrivals arrivals_in(const json& report) {
   arrivals result;
   try {
     for (auto& x : report.at("arriving"))
       result.done[x.at(0).get<partition_id>()] = std::clamp(x.at(1).get<double>(), 0.0, 1.0);
+    result.epoch = report.at("arriving_epoch").get<uint64_t>();
     result.bytes_per_second = report.at("received_per_second").get<uint64_t>();
   } catch (const json::exception&) {
     // It is down, or not of this version.
@@ -146,12 +154,9 @@ namespace {
 template <class Visit>
 void each_arrival(const topology& now, const std::vector<arrivals>& reports, Visit visit) {
   for (auto& x : now.moves)
-    for (auto m : x.target) {
-      if (names(now.replicas[x.partition], m))
-        continue;
-      auto found = reports[m].done.find(x.partition);
-      visit(x, m, found == reports[m].done.end() ? 0.0 : found->second);
-    }
+    for (auto m : x.target)
+      if (!names(now.replicas[x.partition], m))
+        visit(x, m, reports[m].share(x.partition, now.epoch));
 }
 
 } // namespace

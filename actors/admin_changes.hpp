@@ -31,8 +31,14 @@ nlohmann::ordered_json plan_document(const topology& now, const topology& next,
 
 /// What a member's report says of the partitions on their way to it.
 struct arrivals {
-  /// How far they are, 1: filled. Those that are not named have not begun.
+  /// Of the topology that it goes by.
+  uint64_t epoch = 0;
+  /// How far they are, 1: filled. It names all that are still to arrive by that topology.
   std::map<partition_id, double> done;
+
+  /// How far the partition is by this, for one who goes by the topology of epoch `now`: one that is
+  /// not named has arrived where the member is ahead, and is not known to it where it is behind.
+  double share(partition_id partition, uint64_t now) const;
   uint64_t bytes_per_second = 0;
 };
 

@@ -200,6 +200,8 @@ struct sync_report {
   uint64_t keys_sent = 0;
   uint64_t keys_received = 0;
   uint64_t reaped = 0;
+  /// Of the topology by which the next two are told.
+  uint64_t epoch = 0;
   /// Moving partitions of whose target this node is, and that are filled here; each with the
   /// `changed_at` for which that was found.
   std::vector<std::pair<partition_id, uint64_t>> filled;

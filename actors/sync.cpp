@@ -475,6 +475,7 @@ sync_report report(pointer self) {
   auto result = st.counted;
   if (!st.view)
     return result;
+  result.epoch = st.view->topo.epoch;
   say_filled(st, result);
   say_filling(st, result);
   result.received_per_second = st.received.per_second(now(self).time_since_epoch());

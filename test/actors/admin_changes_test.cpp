@@ -123,7 +123,7 @@ TEST_CASE("progress adds up what the members say of what comes to them") {
                                                          {"done", 0.0},
                                                          {"bytes_per_second", 0},
                                                          {"remaining_seconds", nullptr}});
-  reports[3] = {{{0, 1.0}, {1, 0.5}}, 1000};
+  reports[3] = {x.epoch, {{0, 1.0}, {1, 0.5}}, 1000};
   reports[0].bytes_per_second = 200;
   CHECK(progress_document(x, reports, past, 16s) == json{{"partitions", 4},
                                                          {"done", 0.375},
@@ -131,9 +131,34 @@ TEST_CASE("progress adds up what the members say of what comes to them") {
                                                          {"remaining_seconds", 10}});
 }
 
+TEST_CASE("progress does not go back where a member has the next topology already") {
+  auto at_rest = cluster_of({"a", "b", "c"});
+  auto x = at_rest;
+  x.epoch = 7;
+  x.members.push_back(x.members[2]);
+  x.members[3].name = "d";
+  for (partition_id p = 0; p < 4; ++p) {
+    x.replicas[p] = {0, 1, 2};
+    x.moves.push_back({p, {0, 1, 3}});
+  }
+  change_progress past;
+  past.see(x, 1s);
+  auto done = [&](uint64_t epoch, std::map<partition_id, double> named) {
+    std::vector<arrivals> reports(4);
+    reports[3] = {epoch, std::move(named), 0};
+    return progress_document(x, reports, past, 2s)["done"].get<double>();
+  };
+  // It has not heard of the moves, then it has, then two are no moves any more, then none is.
+  CHECK(done(6, {}) == 0);
+  CHECK(done(7, {{0, 1.0}, {1, 1.0}, {2, 0.5}, {3, 0}}) == 0.625);
+  CHECK(done(8, {{2, 0.5}, {3, 0}}) == 0.625);
+  CHECK(done(9, {}) == 1);
+}
+
 TEST_CASE("what a member says of arrivals is taken as far as it makes sense") {
-  auto x =
-      arrivals_in(json::parse(R"({"arriving":[[3,0.5],[7,1],[8,7]],"received_per_second":9})"));
+  auto x = arrivals_in(json::parse(R"({"arriving_epoch":5,"arriving":[[3,0.5],[7,1],[8,7]],
+                                  "received_per_second":9})"));
+  CHECK(x.epoch == 5);
   CHECK(x.done == std::map<partition_id, double>{{3, 0.5}, {7, 1}, {8, 1}});
   CHECK(x.bytes_per_second == 9);
   for (auto text : {"null", "{}", R"({"arriving":3})", R"({"arriving":[[]]})",
