@@ -258,6 +258,8 @@ void node::stop() {
   // Others may still wait for what it leads, or not know yet that it is out.
   if (left())
     std::this_thread::sleep_for(limits::out_after);
+  // In this order: the broker has read all requests to connect when it has unpublished.
+  core_.stop_dialing();
   if (cluster_port_ != 0)
     core_.system.middleman().unpublish(core_.gateway, cluster_port_);
   core_.close();

@@ -270,6 +270,18 @@ caf::error node_core::add_vnode(uint32_t index) {
   return caf::none;
 }
 
+void node_core::stop_dialing() {
+  if (!dialer || dialer == environment.dialer)
+    return;
+  caf::scoped_actor self{system};
+  self->monitor(dialer);
+  self->send_exit(dialer, caf::exit_reason::user_shutdown);
+  self->receive([](const caf::down_msg&) {},
+                caf::after(caf::timespan{limits::close_deadline}) >>
+                    [&] { context->log.error("a look for another node's address does not end"); });
+  dialer = nullptr;
+}
+
 void node_core::close() {
   if (std::exchange(open_, false)) {
     caf::scoped_actor self{system};
@@ -280,6 +292,7 @@ void node_core::close() {
                      context->log.error("a vnode did not stop: {}", message_of(err));
                    });
   }
+  stop_dialing();
   end_actors();
   await_vnodes();
   // The topology actor may be about to write still.
@@ -293,6 +306,7 @@ void node_core::kill() {
   open_ = false;
   for (auto& x : vnodes)
     caf::anon_send_exit(x, caf::exit_reason::kill);
+  stop_dialing();
   end_actors();
   await_vnodes();
 }
@@ -324,8 +338,6 @@ void node_core::end_actors() {
   end(gateway);
   for (auto& x : vnodes)
     end(x);
-  if (dialer != environment.dialer)
-    end(dialer);
   vnodes.clear();
   // The pool is the loop's own: another thread must not touch it while batches of other nodes come.
   if (auto* thread = loop_of(system))

@@ -86,6 +86,12 @@ public:
   /// name the option.
   caf::error open(std::string name, std::string memcache_address, std::string cluster_address);
 
+  /// No connection is begun any more, and each that was is in the mailbox of CAF's broker between
+  /// nodes when this returns: what that answers next comes after them. A broker that ends before it
+  /// has read such a request keeps its sender alive, CAF's detached middleman actor, and the actor
+  /// system waits for that one for ever (CAF 0.17.6). Idempotent.
+  void stop_dialing();
+
   /// Ends all actors, after the vnodes have written everything. Idempotent.
   void close();
   /// The same without waiting for anything, as a crash would: for simulations.
