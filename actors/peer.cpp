@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "actors/log.hpp"
+#include "protocol/routing.hpp"
 
 namespace kai {
 
@@ -164,24 +165,14 @@ void on_connected(pointer self, const gateway_actor& remote, const hello& x, boo
   self->send(st.membership, peer_status{st.member_name, true});
 }
 
-/// Where the member was last, in turns with the seeds at which nobody is known to be: it may have
-/// come back there, and everybody else too.
-std::string next_address(peer_state& st) {
-  std::vector<std::string> all{st.address};
-  auto& context = st.loop->context();
-  for (auto& seed : context.options.cluster.seeds)
-    if (st.loop->view && seed != context.cluster_address &&
-        st.loop->view->topo.find_at(seed) == nullptr)
-      all.push_back(seed);
-  return all[st.dials++ % all.size()];
-}
-
 void dial(pointer self) {
   auto& st = self->state;
   if (st.up || st.dialing || st.retired)
     return;
   st.dialing = true;
-  auto address = next_address(st);
+  auto& context = st.loop->context();
+  auto address = address_to_try(st.address, context.options.cluster.seeds, context.cluster_address,
+                                st.loop->view ? &st.loop->view->topo : nullptr, st.dials++);
   auto at_seed = address != st.address;
   auto failed = [self, at_seed](const caf::error& err) {
     do_without(self, message_of(err), !at_seed && err == errc::incompatible);

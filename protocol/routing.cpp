@@ -58,4 +58,13 @@ hint_route route_hint(std::optional<member_index> target, std::span<const member
   return result;
 }
 
+std::string address_to_try(const std::string& last, std::span<const std::string> seeds,
+                           const std::string& own, const topology* known, size_t attempt) {
+  std::vector<std::string> all{last};
+  for (auto& seed : seeds)
+    if (known && seed != own && known->find_at(seed) == nullptr)
+      all.push_back(seed);
+  return all[attempt % all.size()];
+}
+
 } // namespace kai

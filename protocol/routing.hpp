@@ -55,4 +55,11 @@ struct hint_route {
 hint_route route_hint(std::optional<member_index> target, std::span<const member_index> replicas,
                       const std::vector<bool>& alive, size_t write_quorum);
 
+/// HOST:PORT at which a member is looked for at the `attempt`-th try, from 0 on: where it was
+/// `last`, in turns with those `seeds` at which neither a member is known to be nor this node is
+/// (`own`). It may have come back there, and everybody else too. `known`: the node's topology, or
+/// null.
+std::string address_to_try(const std::string& last, std::span<const std::string> seeds,
+                           const std::string& own, const topology* known, size_t attempt);
+
 } // namespace kai

@@ -111,27 +111,13 @@ caf::error node_directory::found(const directory_options& options) {
                     "refills it");
   if (options.node_name.empty() || options.node_name.find('\n') != std::string::npos)
     return failure(errc::bad_configuration, "node.name: must be one line of text");
-  identity_ = {options.fresh_node_id, options.node_name, 0, std::max(options.vnodes, 1u)};
-  fresh_ = true;
+  identity_ = {options.fresh_node_id, options.node_name, std::max(options.vnodes, 1u)};
   return store();
 }
 
 caf::error node_directory::store() {
   auto status = replace_file(env_, path_, identity_name, to_text(identity_));
   return status.ok() ? caf::error{} : io_failed("identity: " + status.ToString());
-}
-
-caf::error node_directory::join_cluster(uint64_t cluster) {
-  if (identity_.cluster == cluster)
-    return caf::none;
-  if (identity_.cluster != 0)
-    return unusable(errc::incompatible, path_, "belongs to another cluster",
-                    "check cluster.seeds, or use another directory");
-  identity_.cluster = cluster;
-  auto err = store();
-  if (err)
-    identity_.cluster = 0;
-  return err;
 }
 
 std::string node_directory::vnode_path(uint32_t i) const {

@@ -17,8 +17,6 @@ struct directory_identity {
   node_id node = 0;
   /// node.name.
   std::string name;
-  /// 0: of no cluster yet.
-  uint64_t cluster = 0;
   /// Databases `vnode-0`, `vnode-1`, ...; fixed when the directory is made.
   uint32_t vnodes = 1;
 
@@ -44,19 +42,13 @@ struct directory_options {
 ///     LOCK  identity  topology  vote  ...  vnode-0/  vnode-1/  ...
 ///
 /// Errors name the directory, what is wrong with it and what to do: errc::bad_configuration (in
-/// use, no directory, another node's, unreadable), errc::incompatible (a newer version's, another
-/// cluster's), errc::storage_failed (the disk), errc::damaged (a file's checksum).
+/// use, no directory, another node's, unreadable), errc::incompatible (a newer version's),
+/// errc::storage_failed (the disk), errc::damaged (a file's checksum).
 class node_directory {
 public:
   static caf::expected<std::unique_ptr<node_directory>> open(const directory_options& options);
 
   const directory_identity& identity() const { return identity_; }
-  const std::string& path() const { return path_; }
-  /// Whether `open` made it.
-  bool fresh() const { return fresh_; }
-
-  /// Durable on return. Refused when the directory is of another cluster.
-  caf::error join_cluster(uint64_t cluster);
 
   /// Where vnode `i` has its database.
   std::string vnode_path(uint32_t i) const;
@@ -79,7 +71,6 @@ private:
   leveldb::Env& env_;
   directory_lock lock_;
   directory_identity identity_;
-  bool fresh_ = false;
 };
 
 } // namespace kai

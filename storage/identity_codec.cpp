@@ -49,8 +49,7 @@ std::optional<uint64_t> take_number(std::string_view& text, std::string_view lab
 
 std::string to_text(const directory_identity& who) {
   auto text = "kai-directory " + std::to_string(directory_format) + "\nnode " + hex(who.node) +
-              "\nname " + who.name + "\ncluster " + hex(who.cluster) + "\nvnodes " +
-              std::to_string(who.vnodes) + "\n";
+              "\nname " + who.name + "\nvnodes " + std::to_string(who.vnodes) + "\n";
   return text + checksum_line(text);
 }
 
@@ -63,14 +62,14 @@ caf::expected<directory_identity> identity_from_text(std::string_view text) {
                                            std::to_string(directory_format));
   auto node = take_number(rest, "node", 16);
   auto name = take_line(rest, "name");
-  auto cluster = take_number(rest, "cluster", 16);
+  auto cluster = format && *format <= 2 ? take_number(rest, "cluster", 16) : 0;
   auto vnodes = take_number(rest, "vnodes", 10);
   auto emptying = format && *format == 1 ? take_number(rest, "emptying", 10) : 0;
   auto checked = text.substr(0, text.size() - rest.size());
   if (!format || !node || !name || !cluster || !vnodes || emptying != 0u || *vnodes == 0 ||
       *vnodes > UINT32_MAX || rest != checksum_line(checked))
     return failure(errc::damaged, "the file `identity` is damaged");
-  return directory_identity{*node, std::string{*name}, *cluster, static_cast<uint32_t>(*vnodes)};
+  return directory_identity{*node, std::string{*name}, static_cast<uint32_t>(*vnodes)};
 }
 
 } // namespace kai

@@ -10,18 +10,18 @@
 namespace kai {
 
 /// The version of everything in a directory. A newer one is refused.
-inline constexpr uint64_t directory_format = 2;
+inline constexpr uint64_t directory_format = 3;
 
 /// Text, for people to read:
 ///
-///     kai-directory 2
+///     kai-directory 3
 ///     node 00f3a9c1d2e4b567
 ///     name 127.0.0.1:11011
-///     cluster 0000000000000000
 ///     vnodes 2
 ///     checksum 8d3f...            XXH3 of everything above
 ///
-/// Format 1 has a line `emptying 0` before the checksum.
+/// Formats 1 and 2 have a line `cluster` after the name, which nobody ever went by; format 1 has a
+/// line `emptying 0` before the checksum.
 std::string to_text(const directory_identity& x);
 
 /// errc::incompatible for a newer version's, errc::damaged for what is no identity.

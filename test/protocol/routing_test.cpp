@@ -133,3 +133,30 @@ TEST_CASE("a hint goes to its replica, or to W of those that took its place") {
     CHECK(got.needed == x.needed);
   }
 }
+
+TEST_CASE("a member is looked for where it was, in turns with the seeds at which nobody is known") {
+  topology known;
+  for (auto* address : {"a:1", "b:1"}) {
+    member x;
+    x.name = x.cluster_address = address;
+    known.members.push_back(x);
+  }
+  using list = std::vector<std::string>;
+  struct row {
+    list seeds;
+    const topology* known;
+    list tries;
+  };
+  const row table[] = {
+      {{}, &known, {"a:1", "a:1", "a:1"}},
+      // Those at which members are, and the node itself.
+      {{"a:1", "b:1", "own:1"}, &known, {"a:1", "a:1", "a:1"}},
+      {{"a:1", "x:1", "own:1", "y:1"}, &known, {"a:1", "x:1", "y:1", "a:1", "x:1"}},
+      {{"b:2"}, &known, {"a:1", "b:2", "a:1", "b:2"}},
+      // Nothing is known of the seeds.
+      {{"x:1"}, nullptr, {"a:1", "a:1"}},
+  };
+  for (auto& x : table)
+    for (size_t i = 0; i < x.tries.size(); ++i)
+      CHECK(address_to_try("a:1", x.seeds, "own:1", x.known, i) == x.tries[i]);
+}

@@ -49,26 +49,19 @@ TEST_CASE("a new directory is made with all above it and keeps its identity") {
   {
     auto made = node_directory::open(options_of(env, "/a/b/c/"));
     REQUIRE(made);
-    CHECK((*made)->fresh());
-    CHECK((*made)->identity() == directory_identity{42, "n1", 0, 2});
-    REQUIRE_FALSE((*made)->join_cluster(77));
+    CHECK((*made)->identity() == directory_identity{42, "n1", 2});
     CHECK((*made)->vnode_path(1) == "/a/b/c/vnode-1");
   }
   // Another id and number of vnodes are for new directories only.
   auto again = node_directory::open({"/a/b/c", "n1", 43, 9, &env});
   REQUIRE(again);
-  CHECK_FALSE((*again)->fresh());
-  CHECK((*again)->identity() == directory_identity{42, "n1", 77, 2});
-  CHECK_FALSE((*again)->join_cluster(77));
-  CHECK((*again)->join_cluster(78) == errc::incompatible);
-  CHECK((*again)->identity().cluster == 77);
+  CHECK((*again)->identity() == directory_identity{42, "n1", 2});
 }
 
 TEST_CASE("what a directory acknowledged is there after a crash") {
   memory_env env;
   {
     auto made = node_directory::open(options_of(env));
-    REQUIRE_FALSE((*made)->join_cluster(77));
     REQUIRE_FALSE((*made)->write_file("vote", "one"));
     REQUIRE_FALSE((*made)->write_file("vote", "two"));
     env.fail_syncs(true);
@@ -79,7 +72,6 @@ TEST_CASE("what a directory acknowledged is there after a crash") {
   env.power_on();
   auto again = node_directory::open(options_of(env));
   REQUIRE(again);
-  CHECK((*again)->identity().cluster == 77);
   CHECK(**(*again)->read_file("vote") == "two");
   CHECK_FALSE(*(*again)->read_file("topology"));
 }
@@ -123,7 +115,7 @@ TEST_CASE("a directory that is not this node's or not usable is refused with the
   SECTION("a newer version") {
     identity.replace(identity.find(" 2\n"), 3, " 3\n");
     env.overwrite("/kai/node/identity", identity);
-    check_refused(options, errc::incompatible, "newer kai");
+    identity.replace(identity.find(" 3\n"), 3, " 4\n");
   }
   SECTION("an identity that is cut short") {
     env.overwrite("/kai/node/identity", identity.substr(0, 40));
@@ -163,7 +155,7 @@ TEST_CASE("a directory that is not this node's or not usable is refused with the
   }
 }
 
-TEST_CASE("a directory of the first format is read") {
+TEST_CASE("a directory of an older format is read") {
   memory_env env;
   { REQUIRE(node_directory::open(options_of(env))); }
   std::string text =
@@ -172,7 +164,15 @@ TEST_CASE("a directory of the first format is read") {
   {
     auto opened = node_directory::open(options_of(env));
     REQUIRE(opened);
-    CHECK((*opened)->identity() == directory_identity{43, "n1", 77, 3});
+    CHECK((*opened)->identity() == directory_identity{43, "n1", 3});
+  }
+  std::string second =
+      "kai-directory 2\nnode 000000000000002b\nname n1\ncluster 000000000000004d\nvnodes 3\n";
+  env.overwrite("/kai/node/identity", second + "checksum 416abc9be150931f\n");
+  {
+    auto opened = node_directory::open(options_of(env));
+    REQUIRE(opened);
+    CHECK((*opened)->identity() == directory_identity{43, "n1", 3});
   }
   // It was being emptied: nothing that ever ran left it like that.
   env.overwrite("/kai/node/identity", text + "emptying 1\nchecksum 3e0e3e6c6539c3cc\n");
