@@ -37,7 +37,6 @@ void add_reads(connection_state& st, memcache::command& c) {
     }
     add_keyed(st, std::move(x));
   }
-  st.in_get = c.more;
   if (c.more)
     return;
   if (c.keys.empty())
@@ -173,7 +172,6 @@ void add_error(connection_state& st, memcache::parse_result& x) {
                     unfinished ? "CLIENT_ERROR bad command line termination\r\n" : unauthenticated);
   }
   // An error in the middle of a get is the end of that get, and counts as its answer.
-  st.in_get = false;
   add_text(st, x.error);
 }
 

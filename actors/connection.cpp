@@ -20,8 +20,10 @@ using memcache::verb;
 
 /// To itself: the loop has taken note of the last halt or trigger.
 using switched_atom = caf::atom_constant<caf::atom("switched")>;
+/// To itself: the time for its last answers is over.
+using abandon_atom = caf::atom_constant<caf::atom("abandon")>;
 
-void proceed(self_pointer self);
+void proceed(self_pointer self, bool all_taken = false);
 
 /// Moves the answers whose turn has come to the socket's buffer.
 void drain(self_pointer self) {
@@ -102,6 +104,10 @@ size_t unsent_bytes_max(const connection_state& st) {
                                                             : limits::unsent_bytes_high;
 }
 
+bool has_room(self_pointer self) {
+  return self->wr_buf(self->state.handle).size() <= unsent_bytes_max(self->state);
+}
+
 void add_request(request_list& list, uint64_t sequence, const slot& s) {
   auto& x = list.requests.emplace_back();
   x.tag = sequence;
@@ -116,8 +122,6 @@ void start_commands(self_pointer self) {
   auto& st = self->state;
   auto window = std::clamp<size_t>(limits::answer_bytes_in_flight_max / st.answer_estimate, 1,
                                    limits::commands_in_flight_max);
-  if (self->wr_buf(st.handle).size() > unsent_bytes_max(st))
-    return;
   st.starting.requests.reserve(std::min(window, st.commands.waiting()));
   st.commands.start_next(window, [&](uint64_t sequence, slot& s) {
     if (s.key.empty())
@@ -127,6 +131,17 @@ void start_commands(self_pointer self) {
   });
   if (!st.starting.requests.empty())
     self->send(st.loop->take_coordinator(), std::exchange(st.starting, {}));
+}
+
+/// As much of the buffer as the socket takes.
+void send(self_pointer self) {
+  auto& st = self->state;
+  auto unsent = self->wr_buf(st.handle).size();
+  if (unsent > 0) {
+    st.loop->count.bytes_written += unsent - st.backlog;
+    self->flush(st.handle);
+  }
+  st.note_backlog(self->wr_buf(st.handle).size());
 }
 
 /// Says so when the loop has taken note of a halt or trigger, which is before it runs what was
@@ -164,37 +179,56 @@ void regulate(self_pointer self) {
   }
 }
 
+/// A client that does not take its last answers must not hold its connection for ever.
+void end_within(self_pointer self, caf::timespan patience) {
+  auto end = caf::actor_clock::clock_type::now() + patience;
+  auto& due = self->state.ends_at;
+  if (due && *due <= end)
+    return;
+  due = end;
+  self->delayed_send(self, patience, abandon_atom::value);
+}
+
+/// The system drops what the client has not taken, and tells it so by a reset.
+void abandon(self_pointer self) {
+  reset_connection(self->state.handle);
+  self->close(self->state.handle);
+  self->quit();
+}
+
 /// Answers what can be answered, starts what can be started, and ends the connection when all is
-/// done.
-void proceed(self_pointer self) {
+/// done. `all_taken`: the socket has taken all that was flushed before.
+void proceed(self_pointer self, bool all_taken) {
   auto& st = self->state;
-  auto before = st.commands.size() + 1;
-  // A barrier may finish as it starts, which lets those behind it start.
-  while (st.commands.size() < before) {
-    before = st.commands.size();
+  // A barrier may finish as it starts, and the socket may take what left no room: both let those
+  // behind start.
+  for (auto again = true; again;) {
+    auto before = st.commands.size();
     drain(self);
-    start_commands(self);
+    auto had_room = has_room(self);
+    if (had_room)
+      start_commands(self);
     drain(self);
+    send(self);
+    again = st.commands.size() < before || (!had_room && has_room(self));
   }
-  auto unsent = self->wr_buf(st.handle).size();
-  if (unsent > 0) {
-    st.loop->count.bytes_written += unsent - st.backlog;
-    self->flush(st.handle);
-  }
-  st.note_backlog(self->wr_buf(st.handle).size());
   // What is left in the buffer waits for the socket: only then it is worth a message per write to
   // know when it is through.
   if ((st.backlog > 0) != st.counting_writes) {
     st.counting_writes = st.backlog > 0;
     self->ack_writes(st.handle, st.counting_writes);
   }
-  if ((st.closing && st.commands.empty()) || (st.client_done && st.commands.empty())) {
-    self->flush(st.handle);
-    self->close(st.handle);
-    self->quit();
-    return;
+  if (!(st.closing || st.client_done) || !st.commands.empty())
+    return regulate(self);
+  // The client keeps its seat until it has taken everything.
+  auto sockets = st.loop->sockets();
+  if (st.backlog > 0 || (!all_taken && sockets && sockets->is_sending(st.handle))) {
+    st.counting_writes = true;
+    self->ack_writes(st.handle, true);
+    return end_within(self, limits::last_answers_max);
   }
-  regulate(self);
+  self->close(st.handle);
+  self->quit();
 }
 
 /// Reads more at once where the client sends more, and less again after a while of little.
@@ -253,9 +287,8 @@ void on_half_closed(self_pointer self) {
   auto& st = self->state;
   if (std::exchange(st.client_done, true))
     return;
-  // One that never reads must not hold the descriptor for ever.
   if (!st.commands.empty())
-    self->delayed_send(self, limits::half_closed_max, caf::exit_reason::user_shutdown);
+    end_within(self, limits::last_answers_max);
   proceed(self);
 }
 
@@ -282,16 +315,17 @@ caf::behavior connection(connection_self* self, caf::io::connection_handle handl
           on_response(self, x);
         proceed(self);
       },
-      [self](const caf::io::data_transferred_msg&) { proceed(self); },
+      [self](const caf::io::data_transferred_msg& x) { proceed(self, x.remaining == 0); },
       [self](switched_atom) {
         self->state.switching = false;
         regulate(self);
       },
       [self](stop_atom) {
         self->state.closing = true;
+        end_within(self, limits::drain_deadline);
         proceed(self);
       },
-      [self](caf::exit_reason reason) { self->quit(reason); },
+      [self](abandon_atom) { abandon(self); },
       [self](half_closed_atom) { on_half_closed(self); },
       [self](const caf::io::connection_closed_msg&) { self->quit(); },
   };

@@ -88,8 +88,6 @@ struct connection_state {
   size_t read_bytes = limits::client_read_bytes_min;
   int small_reads = 0;
   uint64_t next_command = 0;
-  /// In a get whose line goes on in the parser's next result.
-  bool in_get = false;
   /// One of this command's keys failed.
   uint64_t failed_command = UINT64_MAX;
   request_list starting;
@@ -110,6 +108,8 @@ struct connection_state {
   bool counting_writes = false;
   bool client_done = false;
   bool closing = false;
+  /// When it is given up, whatever the client has not taken.
+  std::optional<caf::actor_clock::time_point> ends_at;
 };
 
 using connection_self = caf::stateful_actor<connection_state, caf::io::broker>;

@@ -331,6 +331,9 @@ coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop
       [self](answer_batch& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](turn_atom, uint32_t operation) { batch_work{self}.on_turn(operation); },
       [self](tick_atom, uint32_t operation) { batch_work{self}.begin_anew(operation); },
+      [self](doubt_atom, uint64_t lost, bool unchanged) {
+        batch_work{self}.look_again(lost, unchanged);
+      },
       [self](late_atom) {
         // The batch that was late may have ended meanwhile.
         if (self->state.unanswered > 0)

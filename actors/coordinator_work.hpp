@@ -26,6 +26,7 @@ public:
   void on_answers(std::vector<answer>& xs);
   void on_turn(uint32_t index);
   void begin_anew(uint32_t index);
+  void look_again(uint64_t lost, bool unchanged);
   void on_late();
 
 private:
@@ -36,7 +37,8 @@ private:
   void apply(operation& op, record base, bool conditional);
   void ask_own_vnode(operation& op, mutation what, record base, bool conditional);
   void spread(operation& op, bool held, bool nowhere = true);
-  void stand_in(operation& op, size_t place, bool unchanged);
+  void stand_in(operation& op, size_t place, bool unchanged, bool confirmed);
+  void on_lost(operation& op, size_t place, bool unchanged);
 
   void on_answer(operation& op, const call_tag& tag, answer& x);
   void on_read_answer(operation& op, const call_tag& tag, answer& x);

@@ -184,17 +184,17 @@ void batch_work::spread(operation& op, bool held, bool nowhere) {
     else if (st_.view->alive[nodes[i]])
       ask(op, i, nodes[i], stage::store, store_call{op.decided, op.sole});
     else
-      stand_in(op, i, true);
+      stand_in(op, i, true, !st_.view->unsure[nodes[i]]);
   }
   if (held)
     settle(op, op.stores->on_asked());
 }
 
 /// The replica of the place is down: the next stand-in keeps a hint for it. `unchanged`: the
-/// replica has certainly not stored it. Where there is none, sync will bring it.
-void batch_work::stand_in(operation& op, size_t place, bool unchanged) {
+/// replica has certainly not stored it. Where there is none, sync will bring it. `confirmed`: the
+/// replica is down for others, too.
+void batch_work::stand_in(operation& op, size_t place, bool unchanged, bool confirmed) {
   auto& view = *st_.view;
-  auto confirmed = !view.unsure[places(op)[place]];
   if (op.stores->held()) {
     op.hints_due |= 1u << place;
     return settle(op, op.stores->on_replica_down(place, true, unchanged, confirmed));
@@ -208,10 +208,46 @@ void batch_work::stand_in(operation& op, size_t place, bool unchanged) {
         hint_call{view.topo.members[places(op)[place]].name, op.decided});
 }
 
+/// The replica was lost while it was asked. It may be there for all others, and a hint in its place
+/// would be a promise that reads through them break: what is heard of it decides, now or in a
+/// moment. One that is back is asked again. Under newer lists this attempt is over.
+void batch_work::on_lost(operation& op, size_t place, bool unchanged) {
+  auto replica = places(op)[place];
+  auto& now = st_.loop->view;
+  if (!now || now->topo.epoch != st_.view->topo.epoch)
+    return stand_in(op, place, unchanged, !st_.view->unsure[replica]);
+  auto down = !now->alive[replica] && !now->unsure[replica];
+  if (down || !time_for_call(op))
+    return stand_in(op, place, unchanged, down);
+  ++st_.outstanding;
+  auto tag = call_tag{index_of(op), op.round, static_cast<uint8_t>(place), stage::store}.pack();
+  self_->delayed_send(self_, caf::timespan{limits::doubt_pause}, doubt_atom::value, tag, unchanged);
+}
+
+void batch_work::look_again(uint64_t lost, bool unchanged) {
+  --st_.outstanding;
+  auto tag = call_tag::unpack(lost);
+  auto& op = st_.operations[tag.operation];
+  if (tag.round == op.round) {
+    auto replica = places(op)[tag.place];
+    auto& now = st_.loop->view;
+    if (now && now->topo.epoch == st_.view->topo.epoch && now->alive[replica] &&
+        time_for_call(op)) {
+      op.stores->on_lost(unchanged);
+      ask(op, tag.place, replica, stage::store, store_call{op.decided, op.sole});
+    } else {
+      on_lost(op, tag.place, unchanged);
+    }
+  }
+  send_all();
+}
+
 void batch_work::on_store_answer(operation& op, const call_tag& tag, const answer& x) {
   if (auto why = std::get_if<failed_answer>(&x.what)) {
+    if (why->reason == errc::peer_down && !op.held)
+      return on_lost(op, tag.place, why->unchanged);
     if (why->reason == errc::peer_down)
-      return stand_in(op, tag.place, why->unchanged);
+      return stand_in(op, tag.place, why->unchanged, !st_.view->unsure[places(op)[tag.place]]);
     if (why->reason == errc::contended)
       return settle(op, op.stores->on_refused(tag.place));
     return settle(op, op.stores->on_failure(tag.place, *why));
@@ -227,7 +263,7 @@ void batch_work::on_hint_answer(operation& op, const call_tag& tag, const answer
   if (!why)
     settle(op, op.stores->on_hint(tag.place));
   else if (why->reason == errc::peer_down)
-    stand_in(op, tag.place, why->unchanged);
+    stand_in(op, tag.place, why->unchanged, true);
   else
     settle(op, op.stores->on_failure(tag.place, *why));
 }
@@ -252,7 +288,7 @@ void batch_work::commit(operation& op) {
   ask(op, static_cast<size_t>(own), st_.view->self, stage::store, store_call{op.decided, true});
   for (size_t i = 0; i < nodes.size(); ++i)
     if (op.hints_due >> i & 1)
-      stand_in(op, i, true);
+      stand_in(op, i, true, !st_.view->unsure[nodes[i]]);
 }
 
 void batch_work::release(operation& op) {

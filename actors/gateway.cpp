@@ -154,6 +154,9 @@ void on_responses(pointer self, response_list& xs) {
 
 caf::result<hello> on_hello(pointer self, const hello& x) {
   auto& st = self->state;
+  // Before its storage is open the node does not know who it is.
+  if (!st.admin)
+    return failure(errc::not_a_member, "the node is still starting");
   auto& context = st.loop->context();
   auto known = st.loop->view ? st.loop->view->topo.cluster_id : 0;
   if (x.protocol != protocol_version)

@@ -232,6 +232,8 @@ struct handoff_report {
 using hello_atom = caf::atom_constant<caf::atom("hello")>;
 using admin_atom = caf::atom_constant<caf::atom("admin")>;
 using flush_batch_atom = caf::atom_constant<caf::atom("flush")>;
+using doubt_atom = caf::atom_constant<caf::atom("doubt")>;
+using make_tree_atom = caf::atom_constant<caf::atom("make_tree")>;
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
 using dial_atom = caf::atom_constant<caf::atom("dial")>;
 using report_atom = caf::atom_constant<caf::atom("report")>;
@@ -299,6 +301,8 @@ using vnode_actor = caf::typed_actor<
     caf::reacts_to<vnode_batch>,
     // itself: carry out what was gathered, with one write
     caf::reacts_to<flush_batch_atom>,
+    // itself: make one of the trees that are waited for
+    caf::reacts_to<make_tree_atom>,
     // itself, every 100 ms: storage.sync=interval
     caf::reacts_to<tick_atom>,
     // stats, admin
@@ -346,6 +350,9 @@ using coordinator_actor = caf::typed_actor<
     caf::reacts_to<turn_atom, uint32_t>,
     // itself: the operation begins anew, for the lists of its partition changed
     caf::reacts_to<tick_atom, uint32_t>,
+    // itself: the replica that was lost (the call's tag, and whether it has certainly not stored
+    // what it was asked to): is it down?
+    caf::reacts_to<doubt_atom, uint64_t, bool>,
     // io_loop: the batch is under way for long
     caf::reacts_to<late_atom>>;
 

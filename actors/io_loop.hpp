@@ -92,7 +92,6 @@ public:
   /// Null where there are no sockets, under CAF's test scheduler.
   socket_loop* sockets() { return sockets_; }
   node_context& context() { return *context_; }
-  const context_ptr& shared_context() const { return context_; }
 
   /// Null until the node is a member.
   view_ptr view;

@@ -46,13 +46,6 @@ std::string to_string(log_level x) {
   return "debug";
 }
 
-std::optional<log_level> parse_log_level(std::string_view text) {
-  for (auto x : {log_level::error, log_level::warning, log_level::info, log_level::debug})
-    if (text == to_string(x))
-      return x;
-  return std::nullopt;
-}
-
 void set_initial_log_level(log_level x) { initial_level = x; }
 
 logger::logger(std::string name) : shared_(std::make_shared<shared>()) {

@@ -17,9 +17,6 @@ enum class log_level : uint8_t { error, warning, info, debug };
 
 std::string to_string(log_level x);
 
-/// nullopt: no level of that name.
-std::optional<log_level> parse_log_level(std::string_view text);
-
 /// The level of loggers made from now on (log.level); log_level::info at first.
 void set_initial_log_level(log_level x);
 

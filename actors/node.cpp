@@ -251,7 +251,7 @@ void node::stop() {
     self->monitor(acceptor_);
     self->send(acceptor_, stop_atom::value);
     self->receive([](const caf::down_msg&) {},
-                  caf::after(caf::timespan{limits::drain_deadline}) >> [] {});
+                  caf::after(caf::timespan{limits::acceptor_deadline}) >> [] {});
     self->send_exit(acceptor_, caf::exit_reason::kill);
     acceptor_ = nullptr;
   }

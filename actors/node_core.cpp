@@ -39,7 +39,7 @@ std::shared_ptr<engine> memory_storage(const context_ptr& context, uint32_t part
   memory_engine_options options;
   options.partitions = partitions;
   options.memory_limit = context->options.storage.memory_limit;
-  options.evict = context->options.storage.evict == eviction::lru;
+  options.evict = context->options.storage.evicts();
   options.hooks = hooks_for(context, 0);
   return make_engine(std::move(options));
 }

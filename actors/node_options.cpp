@@ -98,6 +98,8 @@ caf::error check_cluster(const node_options& x) {
 caf::error check_storage(const node_options& x) {
   if (x.storage.directory.empty() && x.storage.engine == engine_kind::leveldb)
     return bad("storage.directory", "the leveldb engine needs one");
+  if (x.storage.evict == eviction::lru && x.storage.engine == engine_kind::leveldb)
+    return bad("storage.evict", "lru is for the memory engine; leveldb keeps everything");
   if (x.storage.directory.find('\0') != std::string::npos)
     return bad("storage.directory", "contains a zero byte");
   if (x.storage.grace <= caf::timespan{0} || x.storage.grace > limits::grace_max)

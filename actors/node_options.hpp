@@ -82,6 +82,11 @@ struct node_options {
     eviction evict = eviction::none;
     /// Bytes of records that LevelDB's are kept in memory with; 0: limits::cached_record_bytes.
     uint64_t cache = 0;
+
+    /// Whether the node is a cache: records may go by themselves.
+    bool evicts() const {
+      return engine == engine_kind::memory && memory_limit != 0 && evict == eviction::lru;
+    }
   } storage;
 
   struct {

@@ -2,11 +2,12 @@
 
 namespace kai {
 
-caf::expected<const merkle_tree*> partition_trees::find_or_make(engine& storage,
-                                                                partition_id partition) {
+const merkle_tree* partition_trees::find(partition_id partition) const {
   auto found = trees_.find(partition);
-  if (found != trees_.end())
-    return &found->second;
+  return found != trees_.end() ? &found->second : nullptr;
+}
+
+caf::error partition_trees::make(engine& storage, partition_id partition) {
   merkle_tree tree;
   auto add = [&](uint64_t hash, const blob& key, record&& value) {
     tree.change(hash, partitions_, 0, digest_of(key.view(), value));
@@ -14,7 +15,8 @@ caf::expected<const merkle_tree*> partition_trees::find_or_make(engine& storage,
   };
   if (auto err = storage.scan(partition, area::data, 0, add))
     return err;
-  return &trees_.emplace(partition, std::move(tree)).first->second;
+  trees_.insert_or_assign(partition, std::move(tree));
+  return caf::none;
 }
 
 void partition_trees::change(partition_id partition, std::string_view key, uint64_t before,

@@ -20,8 +20,12 @@ public:
   uint32_t partitions() const { return partitions_; }
   bool has(partition_id partition) const { return trees_.count(partition) != 0; }
 
-  /// The partition's tree; made now when there is none. What waits to be written does not count.
-  caf::expected<const merkle_tree*> find_or_make(engine& storage, partition_id partition);
+  /// Null: it was not made yet, or is forgotten.
+  const merkle_tree* find(partition_id partition) const;
+
+  /// Makes the partition's tree from what is stored. What waits to be written does not count: there
+  /// must be none.
+  caf::error make(engine& storage, partition_id partition);
 
   /// After a write of area::data: digests as kai::digest_of gives them.
   void change(partition_id partition, std::string_view key, uint64_t before, uint64_t after);

@@ -82,9 +82,16 @@ void socket_loop::flush_all() {
 
 void socket_loop::at_turn_end(caf::strong_actor_ptr who) { waiting_.push_back(std::move(who)); }
 
+bool socket_loop::is_sending(caf::io::connection_handle client) const {
+  auto found = clients_->by_handle.find(client.id());
+  return found != clients_->by_handle.end() && found->second->is_sending();
+}
+
 void socket_loop::flush_later(socket_scribe* x) { unflushed_.emplace_back(x); }
 
 caf::io::scribe_ptr socket_loop::new_scribe(native_socket fd) {
+  // A host that is gone without a word must not hold its connections for ever.
+  caf::io::network::keepalive(fd, true);
   return caf::make_counted<socket_scribe>(*this, fd);
 }
 

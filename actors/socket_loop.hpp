@@ -1,7 +1,9 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <caf/io/network/default_multiplexer.hpp>
@@ -9,6 +11,7 @@
 namespace kai {
 
 class socket_scribe;
+class socket_stream;
 
 /// CAF's I/O loop, with fewer system calls per request. What it does differently:
 ///
@@ -48,6 +51,14 @@ public:
   /// Sends what the connection has to send at the end of the turn.
   void flush_later(socket_scribe* x);
 
+  /// Clients' connections, on the loop's thread only. `is_sending`: the socket has not yet taken
+  /// all that was flushed to it, whatever wr_buf says.
+  struct client_streams {
+    std::unordered_map<int64_t, const socket_stream*> by_handle;
+  };
+  const std::shared_ptr<client_streams>& clients() { return clients_; }
+  bool is_sending(caf::io::connection_handle client) const;
+
   /// What one read brings when it is taken apart afterwards. Of whichever stream is being read:
   /// each leaves nothing behind.
   std::vector<char>& read_buffer() { return read_buffer_; }
@@ -63,6 +74,8 @@ private:
   std::vector<resumable_ptr> running_;
   std::vector<caf::strong_actor_ptr> waiting_;
   std::vector<caf::intrusive_ptr<socket_scribe>> unflushed_;
+  /// Shared, for a connection may end after the loop.
+  std::shared_ptr<client_streams> clients_ = std::make_shared<client_streams>();
   std::vector<char> read_buffer_;
   size_t throughput_;
 };

@@ -17,6 +17,14 @@ namespace kai {
 using caf::io::network::operation;
 using caf::io::network::rw_state;
 
+void reset_connection(caf::io::connection_handle x) {
+  // conn_hdl_from_socket made it.
+  auto fd = static_cast<int>(x.id());
+  linger drop{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
+  ::shutdown(fd, SHUT_RDWR);
+}
+
 void socket_stream::handle_event(operation op) {
   drained_ = false;
   rest_ = {};
@@ -91,6 +99,16 @@ void socket_stream::send_now(caf::io::network::stream_manager* manager) {
 socket_scribe::socket_scribe(socket_loop& loop, socket_loop::native_socket fd)
     : scribe(caf::io::network::conn_hdl_from_socket(fd)), loop_(loop), stream_(loop, fd, *this) {}
 
+socket_scribe::~socket_scribe() {
+  if (clients_)
+    clients_->by_handle.erase(hdl().id());
+}
+
+void socket_scribe::note_client() {
+  clients_ = loop_.clients();
+  clients_->by_handle[hdl().id()] = &stream_;
+}
+
 void socket_scribe::on_end() {
   caf::anon_send(caf::actor_cast<caf::actor>(parent()), half_closed_atom::value);
 }
@@ -133,6 +151,7 @@ uint16_t socket_scribe::port() const {
 bool socket_doorman::new_connection() {
   auto client = loop_.new_scribe(acceptor_.accepted_socket());
   auto handle = client->hdl();
+  static_cast<socket_scribe&>(*client).note_client();
   parent()->add_scribe(std::move(client));
   return doorman::new_connection(&loop_, handle);
 }

@@ -18,6 +18,10 @@ using half_closed_atom = caf::atom_constant<caf::atom("halfclosed")>;
 
 class socket_scribe;
 
+/// Ends the TCP connection: what the other side has not taken is dropped, and it sees a reset. The
+/// loop finds the socket dead then and closes it.
+void reset_connection(caf::io::connection_handle x);
+
 /// One TCP connection on a socket_loop, which says how it reads and sends.
 class socket_stream final : public caf::io::network::stream {
 public:
@@ -32,6 +36,8 @@ public:
   bool reads_exactly() const {
     return state_.rd_flag == static_cast<unsigned>(caf::io::receive_policy_flag::exactly);
   }
+
+  bool is_sending() const { return state_.writing; }
 
   /// Sends what is in `wr_buf`; what the socket does not take follows when it can.
   void send_now(caf::io::network::stream_manager* manager);
@@ -63,6 +69,10 @@ private:
 class socket_scribe final : public caf::io::scribe {
 public:
   socket_scribe(socket_loop& loop, socket_loop::native_socket fd);
+  ~socket_scribe() override;
+
+  /// It is a client's: the loop can tell whether it sends.
+  void note_client();
 
   void configure_read(caf::io::receive_policy::config config) override;
   void ack_writes(bool enable) override { stream_.ack_writes(enable); }
@@ -85,6 +95,8 @@ public:
 private:
   socket_loop& loop_;
   socket_stream stream_;
+  /// Set for a client's.
+  std::shared_ptr<socket_loop::client_streams> clients_;
   bool launched_ = false;
   bool flush_due_ = false;
 };

@@ -170,7 +170,7 @@ std::string settings(node_context& context) {
   out.add("tcpport", x.memcache.port);
   out.add("udpport", 0);
   out.add("inter", x.memcache.address);
-  out.add("evictions", x.storage.evict == eviction::lru ? "on" : "off");
+  out.add("evictions", x.storage.evicts() ? "on" : "off");
   out.add("domain_socket", "NULL");
   out.add("num_threads", 1);
   out.add("detail_enabled", "no");

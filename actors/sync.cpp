@@ -21,7 +21,7 @@ std::chrono::microseconds grace_of(const sync_state& st) {
   return std::chrono::duration_cast<std::chrono::microseconds>(st.context->options.storage.grace);
 }
 
-bool evicts(const sync_state& st) { return st.context->options.storage.evict == eviction::lru; }
+bool evicts(const sync_state& st) { return st.context->options.storage.evicts(); }
 
 /// Calls `visit(partition, others)` for each partition of this node; `others`: its other replicas
 /// in force. With those to come only they themselves compare.

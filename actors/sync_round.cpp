@@ -25,7 +25,8 @@ public:
 
   void next_partitions() {
     begin_lot();
-    std::erase_if(at_hand_, [this](partition_id x) { return failed_.count(x) != 0; });
+    end_if_gone();
+    std::erase_if(at_hand_, [this](partition_id x) { return failed(x); });
     if (!at_hand_.empty())
       lot_(at_hand_);
     at_hand_.clear();
@@ -71,6 +72,19 @@ private:
         [me, next] { (me.get()->*next)(); });
   }
 
+  /// Where another peer stands for the member now, or none, the old one ends soon and answers no
+  /// more: the round ends, too.
+  void end_if_gone() {
+    auto& peers = self_->state.view->peers;
+    if (std::find(peers.begin(), peers.end(), view_->peers[plan_.other]) != peers.end())
+      return;
+    failed_.insert(plan_.partitions.begin(), plan_.partitions.end());
+    next_ = plan_.partitions.size();
+  }
+
+  /// Leaves and keys of partitions that have failed are not gone on with.
+  bool failed(partition_id partition) const { return failed_.count(partition) != 0; }
+
   // --- pacing
 
   const pace& rhythm() const { return self_->state.rhythm; }
@@ -111,7 +125,7 @@ private:
   void on_their_leaves(size_t position, answer& x) {
     auto partition = at_hand_[position];
     auto tree = std::get_if<tree_answer>(&x.what);
-    if (!tree || failed_.count(partition)) {
+    if (!tree || failed(partition)) {
       failed_.insert(partition);
       return;
     }
@@ -146,6 +160,8 @@ private:
 
   void next_leaves() {
     begin_lot();
+    end_if_gone();
+    std::erase_if(leaves_, [this](auto& x) { return failed(x.first); });
     note_compared_leaves();
     compared_.clear();
     found_leaves_.clear();
@@ -183,7 +199,7 @@ private:
     auto all = times;
     all.young = std::chrono::microseconds{0};
     for (size_t i = 0; i < compared_.size(); ++i) {
-      if (failed_.count(compared_[i]))
+      if (failed(compared_[i]))
         continue;
       auto thorough = plan_.thorough.count(compared_[i]) != 0;
       auto chosen = thorough ? all : times;
@@ -198,6 +214,8 @@ private:
 
   void next_keys() {
     begin_lot();
+    end_if_gone();
+    std::erase_if(keys_, [this](auto& x) { return failed(x.partition); });
     jobs_.clear();
     asked_.clear();
     std::vector<std::pair<member_index, call>> calls;

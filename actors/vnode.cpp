@@ -182,12 +182,12 @@ private:
   answer_body carry_out(const call& x, const tree_call& what) {
     if (st_.evicts())
       return no_tree();
-    auto tree = st_.trees.find_or_make(*st_.storage, x.partition);
+    auto tree = st_.trees.find(x.partition);
     if (!tree)
-      return failed(tree.error());
+      return failed_answer{errc::storage_failed, true, "the partition's tree can not be made now"};
     tree_answer result;
-    if ((*tree)->root() != what.root)
-      result.leaves = (*tree)->leaves();
+    if (tree->root() != what.root)
+      result.leaves = tree->leaves();
     return result;
   }
 
@@ -342,6 +342,61 @@ private:
   pointer self_;
 };
 
+/// Carries out the writes of a run, and tells which did not come about.
+class shared_write {
+public:
+  /// Writes all at once. What does not fit must not take the rest along, deletes among it: then
+  /// each by itself.
+  explicit shared_write(vnode_state& st) : st_(st) {
+    if (st.writes.empty() && !st.hints.changed())
+      return;
+    write_batch batch;
+    for (auto& [key, x] : st.writes)
+      add(batch, key, x);
+    st.hints.add_to(batch);
+    all_ = st.storage->write(batch);
+    if (all_ == errc::out_of_memory && st.writes.size() + st.hints.changed() > 1)
+      write_singly();
+    else
+      st.hints.written(!all_);
+  }
+
+  /// Why what the call's answer depends on was not written; none: it was.
+  const caf::error& failure_of(const call& x) const {
+    return std::holds_alternative<hint_call>(x.what) && hints_ ? hints_ : failure_of(x.key);
+  }
+  const caf::error& failure_of(const blob& key) const {
+    auto i = keys_.find(key);
+    return i != keys_.end() ? i->second : all_;
+  }
+
+private:
+  static void add(write_batch& batch, const blob& key, const vnode_state::pending_write& x) {
+    batch.put(x.partition, area::data, key, x.value, x.replaced);
+  }
+
+  void write_singly() {
+    all_ = caf::none;
+    if (st_.hints.changed()) {
+      write_batch batch;
+      st_.hints.add_to(batch);
+      hints_ = st_.storage->write(batch);
+      st_.hints.written(!hints_);
+    }
+    for (auto& [key, x] : st_.writes) {
+      write_batch batch;
+      add(batch, key, x);
+      if (auto err = st_.storage->write(batch))
+        keys_.emplace(key, std::move(err));
+    }
+  }
+
+  vnode_state& st_;
+  caf::error all_;
+  caf::error hints_;
+  std::unordered_map<blob, caf::error, vnode_state::key_hasher> keys_;
+};
+
 /// Carries out everything that waits, with one write of the engine.
 void run_all(pointer self) {
   at_work here{self};
@@ -351,29 +406,19 @@ void run_all(pointer self) {
   batch_run run{st};
   for (auto& w : all)
     run.run(w);
-  caf::error err;
-  if (!st.writes.empty() || st.hints.changed()) {
-    write_batch batch;
-    for (auto& [key, x] : st.writes)
-      batch.put(x.partition, area::data, key, x.value, x.replaced);
-    st.hints.add_to(batch);
-    err = st.storage->write(batch);
-    st.hints.written(!err);
-    if (!err)
-      for (auto& [key, x] : st.writes)
-        if (st.trees.has(x.partition))
-          st.trees.change(x.partition, key.view(), x.replaced_digest,
-                          digest_of(key.view(), x.value));
-    st.writes.clear();
-  }
+  shared_write written{st};
+  for (auto& [key, x] : st.writes)
+    if (st.trees.has(x.partition) && !written.failure_of(key))
+      st.trees.change(x.partition, key.view(), x.replaced_digest, digest_of(key.view(), x.value));
+  st.writes.clear();
   for (auto& w : all) {
-    if (err) {
-      auto reason = err == errc::out_of_memory ? errc::out_of_memory : errc::storage_failed;
-      st.write_failures += w.depend_on_write.size();
-      for (auto i : w.depend_on_write)
+    for (auto i : w.depend_on_write)
+      if (auto& err = written.failure_of(w.calls[i])) {
+        auto reason = err == errc::out_of_memory ? errc::out_of_memory : errc::storage_failed;
+        ++st.write_failures;
         w.answers.answers[i].what =
             failed_answer{reason, reason == errc::out_of_memory, message_of(err)};
-    }
+      }
     w.answers.header = {st.context->now(), st.context->epoch()};
     self->send(caf::actor_cast<answer_batch_sink>(w.reply_to), std::move(w.answers));
   }
@@ -390,9 +435,39 @@ void drop_old_decisions(vnode_state& st) {
   });
 }
 
+/// The first call of `x` for a tree that is not there.
+const call* without_tree(const vnode_state& st, const work& x) {
+  auto found = std::find_if(x.calls.begin(), x.calls.end(), [&](const call& y) {
+    return std::holds_alternative<tree_call>(y.what) && !st.trees.has(y.partition);
+  });
+  return found != x.calls.end() && !st.evicts() ? &*found : nullptr;
+}
+
 void flush_later(pointer self) {
   if (!std::exchange(self->state.flush_due, true))
     self->send(self, flush_batch_atom::value);
+}
+
+/// Makes one tree of those that are waited for. Between two writes: it is of what is stored.
+void make_tree(pointer self) {
+  at_work here{self};
+  auto& st = self->state;
+  if (st.awaiting_trees.empty())
+    return;
+  auto& first = st.awaiting_trees.front();
+  auto ready = true;
+  if (auto x = without_tree(st, first)) {
+    auto err = st.trees.make(*st.storage, x->partition);
+    // Where that fails the call is answered so.
+    ready = err || !without_tree(st, first);
+  }
+  if (ready) {
+    st.waiting.push_back(std::move(first));
+    st.awaiting_trees.pop_front();
+    flush_later(self);
+  }
+  if (!st.awaiting_trees.empty())
+    self->send(self, make_tree_atom::value);
 }
 
 vnode_report report(const vnode_state& st) {
@@ -429,7 +504,14 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
   return {
       [self](vnode_batch& batch) {
         auto& st = self->state;
-        st.waiting.push_back({std::move(batch.calls), std::move(batch.reply_to), {}, {}});
+        work x{std::move(batch.calls), std::move(batch.reply_to), {}, {}};
+        if (without_tree(st, x)) {
+          st.awaiting_trees.push_back(std::move(x));
+          if (st.awaiting_trees.size() == 1)
+            self->send(self, make_tree_atom::value);
+          return;
+        }
+        st.waiting.push_back(std::move(x));
         // A write of LevelDB is worth gathering for, one in memory is not.
         if (st.context->options.storage.engine == engine_kind::memory)
           run_all(self);
@@ -446,6 +528,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         st.publish();
       },
       [self](flush_batch_atom) { run_all(self); },
+      [self](make_tree_atom) { make_tree(self); },
       [self](tick_atom) {
         at_work here{self};
         self->delayed_send(self, limits::flush_interval, tick_atom::value);

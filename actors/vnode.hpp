@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <unordered_map>
@@ -71,6 +72,9 @@ struct vnode_state {
   /// new every time.
   timestamp clock_bound = 0;
   std::vector<work> waiting;
+  /// Those that ask for trees which are not there yet. One is made in a turn, by a look at all of
+  /// its partition, so that what clients ask comes in between.
+  std::deque<work> awaiting_trees;
   bool flush_due = false;
   std::unordered_map<blob, pending_write, key_hasher> writes;
   /// Decisions of this node that wait until other replicas have accepted them (apply_call::hold);
@@ -94,7 +98,7 @@ struct vnode_state {
   /// Before its start it knows of no partition, and is behind with all.
   bool caught_up(partition_id x) const { return evicts() || (x < behind.size() && !behind[x]); }
   /// A node that evicts is a cache: it keeps no trees, and is never behind.
-  bool evicts() const { return context->options.storage.evict == eviction::lru; }
+  bool evicts() const { return context->options.storage.evicts(); }
   uint64_t write_failures = 0;
 };
 

@@ -207,10 +207,11 @@ private:
     return x;
   }
 
-  /// Of one that knows of other replicas: nothing counts then.
+  /// Of one that knows of other replicas, or can not tell its keys apart: nothing counts then.
   static caf::error refusal(const answer& x) {
     auto why = std::get_if<failed_answer>(&x.what);
-    return why && why->reason == errc::not_owner ? failed(x) : caf::error{};
+    auto ends = why && (why->reason == errc::not_owner || why->reason == errc::refused);
+    return ends ? failed(x) : caf::error{};
   }
   static caf::error failed(const answer& x) {
     auto why = std::get_if<failed_answer>(&x.what);
@@ -224,6 +225,15 @@ private:
   size_t needed_ = 0;
   std::map<std::string, found_key> keys_;
 };
+
+/// Whether a flush_all, up to `mark`, is all that hides it.
+bool is_flushed(const record& x, timestamp now, timestamp mark) {
+  auto seen = [&](timestamp flushed) {
+    return std::any_of(x.versions.begin(), x.versions.end(),
+                       [&](const version& v) { return visible(v, now, flushed); });
+  };
+  return seen(0) && !seen(mark);
+}
 
 /// Records on their way to their replicas.
 class store_lot {
@@ -331,8 +341,16 @@ caf::expected<backup_summary> restore(cluster_client& cluster,
   auto whole = read_summary(directory);
   if (!whole)
     return whole.error();
+  if (auto err = cluster.refresh())
+    return err;
   uint64_t keys = 0;
-  auto count = [&](const std::string&, const record&) { return ++keys > 0; };
+  uint64_t flushed = 0;
+  auto now = wall_clock();
+  auto mark = cluster.current().flushed.at(now);
+  auto count = [&](const std::string&, const record& x) {
+    flushed += is_flushed(x, now, mark);
+    return ++keys > 0;
+  };
   for (uint32_t i = 0; i < whole->partitions; ++i)
     if (auto err = read_backup(directory, static_cast<partition_id>(i), count))
       return err;
@@ -340,8 +358,12 @@ caf::expected<backup_summary> restore(cluster_client& cluster,
     return failure(errc::damaged,
                    fmt::format("{} is damaged: it says {} keys, and its files hold {}",
                                directory.string(), whole->keys, keys));
-  if (auto err = cluster.refresh())
-    return err;
+  if (flushed > 0)
+    return failure(
+        errc::refused,
+        fmt::format("a flush_all came after the backup of {} of the {} keys: nobody would "
+                    "see them here; restore into another cluster",
+                    flushed, keys));
   backup_summary sum = *whole;
   sum.keys = sum.bytes = 0;
   store_lot lot{cluster};

@@ -62,6 +62,7 @@ caf::expected<std::string> option_text(const option& option, const config_entry&
 caf::error set_option(const option& option, std::string_view text, process_options& target) {
   process_options alone;
   alone.node.cluster.replicas = limits::replicas_max;
+  alone.node.storage.engine = engine_kind::memory;
   if (auto err = option.read(alone, text))
     return wrong(std::string{option.name} + ": " + message_of(err));
   if (option.name == "cluster.replicas")

@@ -68,13 +68,23 @@ void hosted_node::live() {
     return;
   node_ = &self;
   lock.unlock();
-  auto outcome = self.start();
-  lock.lock();
-  outcome_ = std::move(outcome);
-  changed_.wait(lock, [this] { return stopping_; });
-  node_ = nullptr;
-  auto abandoned = abandoned_;
-  lock.unlock();
+  // Nobody finds it any more when it is gone, however it goes.
+  struct forgetting {
+    hosted_node& host;
+    ~forgetting() {
+      std::lock_guard lock{host.mutex_};
+      host.node_ = nullptr;
+    }
+  };
+  auto abandoned = false;
+  {
+    forgetting at_end{*this};
+    auto outcome = self.start();
+    std::unique_lock lock{mutex_};
+    outcome_ = std::move(outcome);
+    changed_.wait(lock, [this] { return stopping_; });
+    abandoned = abandoned_;
+  }
   if (abandoned)
     self.core().kill();
   self.stop();

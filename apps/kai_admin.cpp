@@ -29,8 +29,11 @@ int complain(const std::string& message, int status = exit_failed) {
 }
 
 void show(const admin_request& asked, const nlohmann::json& document) {
-  std::cout << (asked.json ? document.dump() + "\n" : render(asked.command, document))
-            << std::flush;
+  // A directory's name may be of any bytes.
+  auto text = [&] {
+    return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  };
+  std::cout << (asked.json ? text() : render(asked.command, document)) << std::flush;
 }
 
 caf::expected<nlohmann::json> ask(admin_client& client, const std::string& command,
@@ -150,9 +153,14 @@ int copy_cluster(const admin_request& asked) {
   return 0;
 }
 
+/// Whether the node answers.
+int reach(const admin_request& asked) {
+  admin_client client{asked.node};
+  auto status = ask(client, "status", {}, clock_type::now() + asked.timeout);
+  return status ? 0 : complain(message_of(status.error()));
+}
+
 int run(const admin_request& asked) {
-  if (asked.command == "backup" || asked.command == "restore")
-    return copy_cluster(asked);
   auto deadline = clock_type::now() + asked.timeout;
   if (asked.command == "wait-settled")
     return wait_settled(asked, deadline);
@@ -171,15 +179,17 @@ int main(int argc, char** argv) {
     std::cout << asked->text << std::flush;
     return 0;
   }
-  if (asked->command == "backup" || asked->command == "restore")
-    return run(*asked);
+  // These take as long as they get on, once the node has answered.
+  auto copies = asked->command == "backup" || asked->command == "restore";
   // CAF connects with a blocking system call, which a silent address may hold for minutes.
-  auto outcome = std::async(std::launch::async, [&] { return run(*asked); });
+  auto outcome =
+      std::async(std::launch::async, [&] { return copies ? reach(*asked) : run(*asked); });
   if (outcome.wait_for(asked->timeout + std::chrono::milliseconds{500}) ==
       std::future_status::timeout) {
     complain("cannot reach " + to_host_port(asked->node.host, asked->node.port) + " in time");
     std::cout.flush();
     _exit(exit_failed);
   }
-  return outcome.get();
+  auto status = outcome.get();
+  return copies && status == 0 ? copy_cluster(*asked) : status;
 }

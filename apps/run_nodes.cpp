@@ -176,23 +176,23 @@ private:
         x->reload();
   }
 
-  /// Ends nodes that have left the cluster. True: there is none any more.
+  /// Ends nodes that have left the cluster, beside the others. True: there is none any more.
   bool let_go() {
     for (auto& x : nodes_)
-      if (x && x->left()) {
-        x.reset();
-        log_.info("a node has left its cluster and is stopped");
-      }
+      if (x && x->left())
+        ending_.emplace_back([this, x = std::move(x)]() mutable {
+          x.reset();
+          log_.info("a node has left its cluster and is stopped");
+        });
     return std::none_of(nodes_.begin(), nodes_.end(), [](auto& x) { return x != nullptr; });
   }
 
   /// All at once: each may take its time to finish what runs.
   void stop_all() {
-    std::vector<std::thread> threads;
     for (auto& x : nodes_)
       if (x)
-        threads.emplace_back([&x] { x.reset(); });
-    for (auto& x : threads)
+        ending_.emplace_back([&x] { x.reset(); });
+    for (auto& x : ending_)
       x.join();
   }
 
@@ -206,6 +206,8 @@ private:
   logger log_;
   /// nullptr: not started, or gone.
   std::vector<std::unique_ptr<hosted_node>> nodes_;
+  /// Each ends a node.
+  std::vector<std::thread> ending_;
   size_t started_ = 0;
   /// Whose ready line comes next.
   size_t next_ = 0;

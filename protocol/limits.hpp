@@ -51,8 +51,9 @@ inline constexpr size_t unsent_bytes_when_scarce = 64 * 1024;
 /// Bytes of answers that one client's gets may have under way, by the size of its last ones.
 inline constexpr size_t answer_bytes_in_flight_max = 256 * 1024;
 
-/// How long a client that sends no more may take for its last answers.
-inline constexpr std::chrono::seconds half_closed_max{30};
+/// How long a client that has ended its connection, or sends no more, may take for the last
+/// answers.
+inline constexpr std::chrono::seconds last_answers_max{30};
 
 /// Bytes of values that one client's commands have on their way to the replicas.
 inline constexpr size_t request_bytes_in_flight_max = 4 * 1024 * 1024;
@@ -322,8 +323,10 @@ inline constexpr std::chrono::minutes clock_ahead_max{10};
 /// After an unclean stop: records that each such interval counts for exact stats.
 inline constexpr size_t counted_per_tick = 5000;
 
-/// How long a node that stops waits for its clients' running requests, and for its storage.
-inline constexpr std::chrono::milliseconds drain_deadline{2000};
+/// A node that stops: how long each client may take for the answers to what it has asked, how long
+/// the node waits for the end of all connections, and how long for its storage.
+inline constexpr std::chrono::milliseconds drain_deadline{1500};
+inline constexpr std::chrono::milliseconds acceptor_deadline{2000};
 inline constexpr std::chrono::milliseconds close_deadline{2000};
 
 /// How far ahead of use the upper bound of the hybrid clock is stored.

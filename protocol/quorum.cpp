@@ -205,6 +205,8 @@ write_core::verdict write_core::on_hint(size_t place) {
   return next();
 }
 
+void write_core::on_lost(bool unchanged) { failures_unchanged_ = failures_unchanged_ && unchanged; }
+
 write_core::verdict write_core::on_replica_down(size_t place, bool stand_in, bool unchanged,
                                                 bool confirmed) {
   failures_unchanged_ = failures_unchanged_ && unchanged;

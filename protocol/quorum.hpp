@@ -149,6 +149,9 @@ public:
   verdict on_asked() { return next(); }
   /// The place's own replica has it.
   verdict on_stored(size_t place);
+  /// The place's replica was lost, and will be asked again. `unchanged`: it certainly has not
+  /// stored.
+  void on_lost(bool unchanged);
   /// A stand-in keeps it for the place's replica, which is down.
   verdict on_hint(size_t place);
   /// The place's replica will not answer; `stand_in`: another node was asked to keep a hint.

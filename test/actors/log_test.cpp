@@ -24,9 +24,3 @@ TEST_CASE("the level of a logger changes for all of its copies, and for no other
   CHECK_FALSE(copy.enabled(log_level::warning));
   CHECK(copy.enabled(log_level::error));
 }
-
-TEST_CASE("levels have names") {
-  for (auto x : {log_level::error, log_level::warning, log_level::info, log_level::debug})
-    CHECK(parse_log_level(to_string(x)) == x);
-  CHECK_FALSE(parse_log_level("INFO"));
-}

@@ -6,6 +6,7 @@
 #include "actors/cluster_view.hpp"
 #include "actors/on_loop.hpp"
 #include "protocol/limits.hpp"
+#include "protocol/merkle.hpp"
 #include "storage/make_engine.hpp"
 #include "test/support/virtual_time.hpp"
 
@@ -30,6 +31,9 @@ public:
   }
   caf::error write(const write_batch& batch) override {
     ++writes;
+    for (auto& x : batch.entries())
+      if (full_for && x.key.view() == *full_for)
+        return failure(errc::out_of_memory, "full");
     if (write_error)
       return write_error;
     read_error = caf::none;
@@ -52,6 +56,8 @@ public:
 
   caf::error read_error;
   caf::error write_error;
+  /// No batch with this key fits.
+  std::optional<std::string> full_for;
   caf::error meta_error;
   int writes = 0;
   int meta_writes = 0;
@@ -223,6 +229,58 @@ TEST_CASE("when the engine can not write, what depends on it fails and the rest 
   auto report = w.ask<vnode_report>(w.vnode, report_atom::value);
   REQUIRE(report);
   CHECK(report->write_failures == 4);
+}
+
+TEST_CASE("what does not fit fails alone") {
+  vnode_world w;
+  w.storage->full_for = "large";
+  vnode_batch batch;
+  batch.reply_to = caf::actor_cast<caf::strong_actor_ptr>(w.self);
+  for (auto* key : {"small", "large", "other"}) {
+    auto& x = batch.calls.emplace_back();
+    x.key = blob::copy_of(key);
+    x.what = apply(mutation_kind::set, "v");
+  }
+  auto& hinted = batch.calls.emplace_back();
+  hinted.key = blob::copy_of("hinted");
+  hinted.what = hint_call{"other", by_another_node(5, "x")};
+  w.self->send(w.vnode, std::move(batch));
+  w.run();
+  auto got = w.received<answer_batch>();
+  REQUIRE(got.size() == 1);
+  auto& answers = got[0].answers;
+  REQUIRE(answers.size() == 4);
+  CHECK(failure_in(answers[1]).reason == errc::out_of_memory);
+  CHECK(failure_in(answers[1]).unchanged);
+  for (size_t i : {0, 2})
+    CHECK(applied(answers[i]).result.kind == outcome_kind::stored);
+  CHECK(std::holds_alternative<stored_answer>(answers[3].what));
+  auto report = w.ask<vnode_report>(w.vnode, report_atom::value);
+  CHECK(report->keys == 2);
+  CHECK(report->hints.count() == 1);
+  CHECK(report->write_failures == 1);
+}
+
+TEST_CASE("a tree that is made beside a write has what was written") {
+  vnode_world w;
+  w.one(store_call{by_another_node(5, "old")});
+  auto newer = by_another_node(6, "new");
+  // In one turn, in either order.
+  for (auto tree_first : {false, true}) {
+    for (auto tree : {tree_first, !tree_first})
+      if (tree)
+        w.send({tree_call{UINT64_MAX}});
+      else
+        w.send({store_call{newer}});
+    w.run();
+    w.received<answer_batch>();
+    merkle_tree expected;
+    expected.change(key_hash("k"), 1, 0, digest_of("k", newer));
+    auto tree = w.one(tree_call{UINT64_MAX});
+    CHECK(merkle_root(std::get<tree_answer>(tree.what).leaves) == expected.root());
+    CHECK(std::get<tree_answer>(w.one(tree_call{expected.root()}).what).leaves.empty());
+    newer = by_another_node(7, "newest");
+  }
 }
 
 TEST_CASE("a bound above every dot is on disk before the dot is used") {

@@ -112,12 +112,29 @@ class Backup(TestCase):
         failed = self.admin(nodes.nodes[0], "restore", str(to))
         self.assertEqual(failed.returncode, 1)
         self.assertRegex(failed.stderr, f"{damaged.name} is damaged")
+        # Nobody would see what came before a flush_all.
+        whole = self.directory / "whole"
+        self.copy(nodes.nodes[0], "backup", str(whole))
+        with Client(nodes.ports()[0]) as client:
+            self.assertEqual(client.ask(b"flush_all\r\n"), b"OK\r\n")
+        failed = self.admin(nodes.nodes[0], "restore", str(whole))
+        self.assertEqual(failed.returncode, 1)
+        self.assertRegex(failed.stderr, "a flush_all came after the backup of 50 of the 50 keys")
         nodes.kill(2, 3)
         again = self.directory / "again"
         failed = self.admin(nodes.nodes[0], "backup", str(again), timeout=1)
         self.assertEqual(failed.returncode, 1)
         self.assertRegex(failed.stderr, "1 of 3 replicas answered, 2 needed")
         self.assertFalse((again / "backup.json").exists())
+
+    def test_a_cache_can_not_be_copied(self):
+        cache = self.cluster_in("cache", 1, "--cluster.replicas=1", "--storage.engine=memory",
+                                "--storage.memory-limit=8m", "--storage.evict=lru")
+        begin = time.monotonic()
+        failed = self.admin(cache.nodes[0], "backup", str(self.directory / "copy"))
+        self.assertEqual(failed.returncode, 1)
+        self.assertRegex(failed.stderr, "a node that evicts keeps no Merkle trees")
+        self.assertLess(time.monotonic() - begin, 5)
 
 
 if __name__ == "__main__":

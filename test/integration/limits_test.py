@@ -43,6 +43,13 @@ def send_what_fits(connection, data, quiet_seconds=0.5):
     return sent
 
 
+def read_all(connection):
+    data = bytearray()
+    while part := connection.recv(MB):
+        data += part
+    return data
+
+
 def small_window(port):
     """A client for which the kernel keeps little."""
     client = Client.__new__(Client)
@@ -240,6 +247,43 @@ class Limits(TestCase):
             self.assertLess(each, 100 * 1024)
             for client in clients:
                 client.__exit__()
+
+    def test_a_client_that_takes_no_answers_keeps_its_seat_and_holds_up_no_stop(self):
+        client = self.client()
+        self.assertEqual(client.ask(set_command(b"large", b"x" * MB)), b"STORED\r\n")
+        held = []
+        for last in (b"quit\r\n", None, b""):
+            other = small_window(self.node.memcache)
+            self.addCleanup(other.__exit__)
+            other.send(b"get large\r\n" * 5 + (last or b""))
+            if last is None:
+                other.socket.shutdown(socket.SHUT_WR)
+            held.append(other)
+        time.sleep(0.5)
+        self.assertEqual(int(client.stats()["curr_connections"]), 4)
+        # One that takes all of it after all gets all of it.
+        self.assertEqual(len(read_all(held[0].socket)), 5 * len(
+            b"VALUE large 0 1048576\r\n" + b"x" * MB + b"\r\nEND\r\n"))
+        time.sleep(0.2)
+        self.assertEqual(int(client.stats()["curr_connections"]), 3)
+        begin = time.monotonic()
+        self.assertEqual(self.node.stop()[0], 0, self.node.errors())
+        self.assertLess(time.monotonic() - begin, 4.5)
+
+    def test_large_values_come_in_a_row_whatever_their_size(self):
+        # About what may be unsent and under way, where one answer more or less decides.
+        for size in (MB, MB - 30, MB - 40, MB // 4, MB // 4 - 30, MB // 2):
+            client = self.client()
+            self.assertEqual(client.ask(set_command(b"large", b"x" * size)), b"STORED\r\n")
+            for ends in (True, False):
+                other = self.client()
+                other.socket.settimeout(10)
+                other.send(b"get large\r\n" * 20 + (b"quit\r\n" if ends else b""))
+                if not ends:
+                    other.socket.shutdown(socket.SHUT_WR)
+                line = b"VALUE large 0 %d\r\n" % size
+                self.assertEqual(len(read_all(other.socket)),
+                                 20 * (len(line) + size + len(b"\r\nEND\r\n")), size)
 
     def test_a_client_that_leaves_at_any_moment_harms_nobody(self):
         data = b"".join(set_command(b"leave-%d" % i, b"x" * 3000) + b"get leave-%d\r\n" % i
