@@ -214,8 +214,8 @@ void batch_work::stand_in(operation& op, size_t place, bool unchanged, bool conf
 void batch_work::on_lost(operation& op, size_t place, bool unchanged) {
   auto replica = places(op)[place];
   auto& now = st_.loop->view;
-  if (!now || now->topo.epoch != st_.view->topo.epoch)
-    return stand_in(op, place, unchanged, !st_.view->unsure[replica]);
+  if (now->topo.epoch != st_.view->topo.epoch)
+    return stand_in(op, place, unchanged, false);
   auto down = !now->alive[replica] && !now->unsure[replica];
   if (down || !time_for_call(op))
     return stand_in(op, place, unchanged, down);
@@ -225,14 +225,17 @@ void batch_work::on_lost(operation& op, size_t place, bool unchanged) {
 }
 
 void batch_work::look_again(uint64_t lost, bool unchanged) {
+  auto& now = st_.loop->view;
+  // The node has ended, and nobody waits any more.
+  if (!now)
+    return;
   --st_.outstanding;
   auto tag = call_tag::unpack(lost);
   auto& op = st_.operations[tag.operation];
   if (tag.round == op.round) {
     auto replica = places(op)[tag.place];
-    auto& now = st_.loop->view;
-    if (now && now->topo.epoch == st_.view->topo.epoch && now->alive[replica] &&
-        time_for_call(op)) {
+    auto back = now->topo.epoch == st_.view->topo.epoch && now->alive[replica];
+    if (back && time_for_call(op)) {
       op.stores->on_lost(unchanged);
       ask(op, tag.place, replica, stage::store, store_call{op.decided, op.sole});
     } else {

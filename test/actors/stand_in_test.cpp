@@ -174,6 +174,36 @@ TEST_CASE("a replica that dies while it is written is stood in for") {
   CHECK(w.hints() == 2);
 }
 
+TEST_CASE(
+    "a hint does not count for a replica that only the leader has lost, which is asked again") {
+  world w;
+  auto leader = w.replica(0);
+  for (size_t i : {1, 2})
+    w.at(w.replica(i)).swallow = has<store_call>;
+  w.self->send(w.core(leader).loop->take_coordinator(),
+               request_list{{w.write(kind::set, w.key, "v")}});
+  w.run();
+  for (size_t i : {1, 2}) {
+    auto& lost = w.at(w.replica(i));
+    lost.swallow = nullptr;
+    auto& view = *w.core(leader).loop->view;
+    auto found = view.topo.find(w.name(i));
+    auto peer = view.peers[static_cast<size_t>(found - view.topo.members.data())];
+    caf::anon_send(
+        caf::actor_cast<caf::actor>(peer),
+        caf::down_msg{lost.gateway.address(), caf::exit_reason::remote_link_unreachable});
+  }
+  w.run();
+  CHECK(w.received<response_list>().empty());
+  w.advance(200ms);
+  auto got = w.received<response_list>();
+  REQUIRE(got.size() == 1);
+  CHECK(stored(got[0].responses.at(0)));
+  CHECK(w.hints() == 0);
+  for (size_t i : {0, 1, 2})
+    CHECK(w.value_at(w.replica(i)) == "v");
+}
+
 TEST_CASE("a stand-in that dies too is stood in for by the next") {
   world w;
   w.down({0});
