@@ -20,8 +20,6 @@ using memcache::verb;
 
 /// To itself: the loop has taken note of the last halt or trigger.
 using switched_atom = caf::atom_constant<caf::atom("switched")>;
-/// To itself: the time for its last answers is over.
-using abandon_atom = caf::atom_constant<caf::atom("abandon")>;
 
 void proceed(self_pointer self, bool all_taken = false);
 
@@ -181,12 +179,12 @@ void regulate(self_pointer self) {
 
 /// A client that does not take its last answers must not hold its connection for ever.
 void end_within(self_pointer self, caf::timespan patience) {
-  auto end = caf::actor_clock::clock_type::now() + patience;
+  auto end = self->home_system().clock().now() + patience;
   auto& due = self->state.ends_at;
   if (due && *due <= end)
     return;
   due = end;
-  self->delayed_send(self, patience, abandon_atom::value);
+  self->state.loop->abandon_at(end, self->address());
 }
 
 /// The system drops what the client has not taken, and tells it so by a reset.

@@ -232,6 +232,8 @@ struct handoff_report {
 using hello_atom = caf::atom_constant<caf::atom("hello")>;
 using admin_atom = caf::atom_constant<caf::atom("admin")>;
 using flush_batch_atom = caf::atom_constant<caf::atom("flush")>;
+/// io_loop, to a connection: the time for its last answers is over.
+using abandon_atom = caf::atom_constant<caf::atom("abandon")>;
 using doubt_atom = caf::atom_constant<caf::atom("doubt")>;
 using make_tree_atom = caf::atom_constant<caf::atom("make_tree")>;
 using tick_atom = caf::atom_constant<caf::atom("tick")>;

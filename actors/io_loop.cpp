@@ -65,6 +65,12 @@ void io_loop::tick(caf::actor_clock::time_point now) {
       state->hedged = true;
       caf::anon_send(who, late_atom::value);
     }
+  std::erase_if(ending_, [&](auto& x) {
+    auto who = caf::actor_cast<caf::actor>(x.second);
+    if (who && x.first <= now)
+      caf::anon_send(who, abandon_atom::value);
+    return !who || x.first <= now;
+  });
 }
 
 coordinator_actor io_loop::take_coordinator() {

@@ -114,12 +114,17 @@ public:
   /// Lets the next one in.
   void end_turn(uint64_t hash);
 
-  /// Every `limits::peer_tick`, by the gateway: tells the peers, and coordinators that are at work
-  /// for long. One timer for all, for each costs a wake-up of two threads.
+  /// Every `limits::peer_tick`, by the gateway: tells the peers, coordinators that are at work for
+  /// long, and connections whose time is over. One timer for all, for each costs a wake-up of two
+  /// threads, and keeps who waits for it.
   void tick(caf::actor_clock::time_point now);
   /// By each peer, when it begins and ends.
   void add_peer(const peer_actor& x) { ticking_.push_back(x.address()); }
   void remove_peer(const caf::actor_addr& x) { std::erase(ticking_, x); }
+  /// The connection gets an abandon_atom then, if it is still there.
+  void abandon_at(caf::actor_clock::time_point when, caf::actor_addr who) {
+    ending_.emplace_back(when, std::move(who));
+  }
   /// By each coordinator, once.
   void watch(const coordinator_actor& who, coordinator_state* state);
 
@@ -146,6 +151,7 @@ private:
   std::unordered_map<uint64_t, std::deque<waiter>> turns_;
   /// The peers.
   std::vector<caf::actor_addr> ticking_;
+  std::vector<std::pair<caf::actor_clock::time_point, caf::actor_addr>> ending_;
   std::vector<coordinator_actor> coordinators_;
   std::vector<std::pair<coordinator_actor, coordinator_state*>> watched_;
   std::vector<coordinator_actor> idle_coordinators_;
