@@ -366,6 +366,8 @@ public:
     return std::holds_alternative<hint_call>(x.what) && hints_ ? hints_ : failure_of(x.key);
   }
   const caf::error& failure_of(const blob& key) const {
+    if (keys_.empty())
+      return all_;
     auto i = keys_.find(key);
     return i != keys_.end() ? i->second : all_;
   }
