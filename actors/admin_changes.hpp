@@ -35,11 +35,11 @@ struct arrivals {
   uint64_t epoch = 0;
   /// How far they are, 1: filled. It names all that are still to arrive by that topology.
   std::map<partition_id, double> done;
+  uint64_t bytes_per_second = 0;
 
   /// How far the partition is by this, for one who goes by the topology of epoch `now`: one that is
   /// not named has arrived where the member is ahead, and is not known to it where it is behind.
   double share(partition_id partition, uint64_t now) const;
-  uint64_t bytes_per_second = 0;
 };
 
 /// From a member's report; what is no such thing says nothing.

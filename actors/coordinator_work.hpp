@@ -38,7 +38,7 @@ private:
   void ask_own_vnode(operation& op, mutation what, record base, bool conditional);
   void spread(operation& op, bool held, bool nowhere = true);
   void stand_in(operation& op, size_t place, bool unchanged, bool confirmed);
-  void on_lost(operation& op, size_t place, bool unchanged);
+  void on_lost(operation& op, size_t place, bool unchanged, bool waited);
 
   void on_answer(operation& op, const call_tag& tag, answer& x);
   void on_read_answer(operation& op, const call_tag& tag, answer& x);

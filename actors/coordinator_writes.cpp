@@ -208,47 +208,47 @@ void batch_work::stand_in(operation& op, size_t place, bool unchanged, bool conf
         hint_call{view.topo.members[places(op)[place]].name, op.decided});
 }
 
-/// The replica was lost while it was asked. It may be there for all others, and a hint in its place
-/// would be a promise that reads through them break: what is heard of it decides, now or in a
-/// moment. One that is back is asked again. Under newer lists this attempt is over.
-void batch_work::on_lost(operation& op, size_t place, bool unchanged) {
+/// The replica was lost while it was asked: what is heard of it decides, now or in a moment.
+void batch_work::on_lost(operation& op, size_t place, bool unchanged, bool waited) {
   auto replica = places(op)[place];
-  auto& now = st_.loop->view;
-  if (now->topo.epoch != st_.view->topo.epoch)
-    return stand_in(op, place, unchanged, false);
-  auto down = !now->alive[replica] && !now->unsure[replica];
-  if (down || !time_for_call(op))
-    return stand_in(op, place, unchanged, down);
+  auto& now = *st_.loop->view;
+  lost_replica x;
+  x.same_lists = now.topo.epoch == st_.view->topo.epoch;
+  if (x.same_lists) {
+    x.alive = now.alive[replica];
+    x.unsure = now.unsure[replica];
+  }
+  x.waited = waited;
+  x.time = time_for_call(op);
+  switch (next_step(x)) {
+  case lost_step::count_hint: return stand_in(op, place, unchanged, true);
+  case lost_step::count_nothing: return stand_in(op, place, unchanged, false);
+  case lost_step::wait: break;
+  case lost_step::ask_again:
+    op.stores->on_lost(unchanged);
+    return ask(op, place, replica, stage::store, store_call{op.decided, op.sole});
+  }
   ++st_.outstanding;
   auto tag = call_tag{index_of(op), op.round, static_cast<uint8_t>(place), stage::store}.pack();
   self_->delayed_send(self_, caf::timespan{limits::doubt_pause}, doubt_atom::value, tag, unchanged);
 }
 
 void batch_work::look_again(uint64_t lost, bool unchanged) {
-  auto& now = st_.loop->view;
   // The node has ended, and nobody waits any more.
-  if (!now)
+  if (!st_.loop->view)
     return;
   --st_.outstanding;
   auto tag = call_tag::unpack(lost);
   auto& op = st_.operations[tag.operation];
-  if (tag.round == op.round) {
-    auto replica = places(op)[tag.place];
-    auto back = now->topo.epoch == st_.view->topo.epoch && now->alive[replica];
-    if (back && time_for_call(op)) {
-      op.stores->on_lost(unchanged);
-      ask(op, tag.place, replica, stage::store, store_call{op.decided, op.sole});
-    } else {
-      on_lost(op, tag.place, unchanged);
-    }
-  }
+  if (tag.round == op.round)
+    on_lost(op, tag.place, unchanged, true);
   send_all();
 }
 
 void batch_work::on_store_answer(operation& op, const call_tag& tag, const answer& x) {
   if (auto why = std::get_if<failed_answer>(&x.what)) {
     if (why->reason == errc::peer_down && !op.held)
-      return on_lost(op, tag.place, why->unchanged);
+      return on_lost(op, tag.place, why->unchanged, false);
     if (why->reason == errc::peer_down)
       return stand_in(op, tag.place, why->unchanged, !st_.view->unsure[places(op)[tag.place]]);
     if (why->reason == errc::contended)

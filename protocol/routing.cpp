@@ -41,6 +41,16 @@ std::optional<member_index> stand_ins::next(std::span<const member_index> prefer
   return std::nullopt;
 }
 
+lost_step next_step(const lost_replica& x) {
+  if (!x.same_lists)
+    return lost_step::count_nothing;
+  if (!x.alive && !x.unsure)
+    return lost_step::count_hint;
+  if (!x.time)
+    return lost_step::count_nothing;
+  return x.alive && x.waited ? lost_step::ask_again : lost_step::wait;
+}
+
 hint_route route_hint(std::optional<member_index> target, std::span<const member_index> replicas,
                       const std::vector<bool>& alive, size_t write_quorum) {
   hint_route result;

@@ -29,6 +29,31 @@ bool enough_alive(const std::vector<bool>& alive, size_t write_quorum);
 bool may_begin(std::span<const member_index> replicas, const std::vector<bool>& alive,
                const std::vector<bool>& unsure, size_t write_quorum);
 
+/// A replica whose connection broke while it was asked to store something, looked at once more by
+/// what the node knows now.
+struct lost_replica {
+  /// Under the lists that the write went by.
+  bool same_lists = true;
+  bool alive = false;
+  /// Not alive here, but perhaps for others: see cluster_view::unsure.
+  bool unsure = false;
+  /// This is not the first look.
+  bool waited = false;
+  /// One more call can be answered in time.
+  bool time = true;
+};
+
+enum class lost_step : uint8_t {
+  /// It is down for others, too: a hint counts in its place.
+  count_hint,
+  /// It may be there for others, whose reads would miss what only a hint has: none counts.
+  count_nothing,
+  wait,
+  ask_again
+};
+
+lost_step next_step(const lost_replica& x);
+
 /// The members that stand in for the replicas of one write that are down: the live fallbacks in
 /// their order, each once, for a write needs W different nodes.
 class stand_ins {

@@ -160,3 +160,26 @@ TEST_CASE("a member is looked for where it was, in turns with the seeds at which
     for (size_t i = 0; i < x.tries.size(); ++i)
       CHECK(address_to_try("a:1", x.seeds, "own:1", x.known, i) == x.tries[i]);
 }
+
+TEST_CASE("a hint counts for a lost replica only when others have lost it too") {
+  struct row {
+    lost_replica seen;
+    lost_step step;
+  };
+  // Same lists, alive, unsure, waited, time.
+  const row table[] = {
+      // The view does not say yet, or says that only this node has lost it.
+      {{true, true, false, false, true}, lost_step::wait},
+      {{true, false, true, false, true}, lost_step::wait},
+      {{true, false, true, true, true}, lost_step::wait},
+      {{true, false, false, false, true}, lost_step::count_hint},
+      {{true, false, false, true, false}, lost_step::count_hint},
+      {{true, true, false, true, true}, lost_step::ask_again},
+      {{true, true, false, true, false}, lost_step::count_nothing},
+      {{true, false, true, true, false}, lost_step::count_nothing},
+      {{false, false, false, false, true}, lost_step::count_nothing},
+      {{false, true, false, true, true}, lost_step::count_nothing},
+  };
+  for (auto& x : table)
+    CHECK(next_step(x.seen) == x.step);
+}

@@ -158,24 +158,17 @@ TEST_CASE("a directory that is not this node's or not usable is refused with the
 TEST_CASE("a directory of an older format is read") {
   memory_env env;
   { REQUIRE(node_directory::open(options_of(env))); }
-  std::string text =
-      "kai-directory 1\nnode 000000000000002b\nname n1\ncluster 000000000000004d\nvnodes 3\n";
-  env.overwrite("/kai/node/identity", text + "emptying 0\nchecksum 87d07b157410ea54\n");
-  {
-    auto opened = node_directory::open(options_of(env));
-    REQUIRE(opened);
-    CHECK((*opened)->identity() == directory_identity{43, "n1", 3});
-  }
-  std::string second =
-      "kai-directory 2\nnode 000000000000002b\nname n1\ncluster 000000000000004d\nvnodes 3\n";
-  env.overwrite("/kai/node/identity", second + "checksum 416abc9be150931f\n");
-  {
+  std::string body = "\nnode 000000000000002b\nname n1\ncluster 000000000000004d\nvnodes 3\n";
+  for (auto [format, end] : {std::pair{"1", "emptying 0\nchecksum 87d07b157410ea54\n"},
+                             {"2", "checksum 416abc9be150931f\n"}}) {
+    env.overwrite("/kai/node/identity", std::string{"kai-directory "} + format + body + end);
     auto opened = node_directory::open(options_of(env));
     REQUIRE(opened);
     CHECK((*opened)->identity() == directory_identity{43, "n1", 3});
   }
   // It was being emptied: nothing that ever ran left it like that.
-  env.overwrite("/kai/node/identity", text + "emptying 1\nchecksum 3e0e3e6c6539c3cc\n");
+  env.overwrite("/kai/node/identity",
+                "kai-directory 1" + body + "emptying 1\nchecksum 3e0e3e6c6539c3cc\n");
   check_refused(options_of(env), errc::bad_configuration, "`identity` is damaged");
 }
 
