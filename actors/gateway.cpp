@@ -10,18 +10,23 @@ namespace {
 
 using pointer = local_gateway_actor::stateful_pointer<gateway_state>;
 
+batch_header header_of(gateway_state& st) {
+  return {st.loop->context().now(), st.loop->context().epoch()};
+}
+
 void answer_later(pointer self, const caf::strong_actor_ptr& to, answer x) {
   auto& st = self->state;
+  if (st.loop->replies.find(to)) {
+    answer_batch one{header_of(st), {}};
+    one.answers.push_back(std::move(x));
+    return send_answers(self, *st.loop, to, std::move(one));
+  }
   auto i = std::find_if(st.out.begin(), st.out.end(), [&](auto& y) { return y.reply_to == to; });
   if (i == st.out.end())
     i = st.out.insert(st.out.end(), {to, {}});
   i->batch.answers.push_back(std::move(x));
   if (!std::exchange(st.flush_due, true))
     flush_at_turn_end(self, local_gateway_actor{self}, *st.loop);
-}
-
-batch_header header_of(gateway_state& st) {
-  return {st.loop->context().now(), st.loop->context().epoch()};
 }
 
 void flush(pointer self) {
@@ -101,6 +106,9 @@ void on_calls(pointer self, call_batch& batch) {
   auto from = caf::actor_cast<caf::strong_actor_ptr>(self->current_sender());
   if (!from)
     return;
+  if (batch.answers_for != 0)
+    if (auto peer = st.loop->find_peer(batch.answers_for))
+      self->send(peer, std::move(batch.answers));
   auto view = st.loop->view;
   if (view && batch.header.epoch > view->topo.epoch)
     self->send(st.topology, epoch_atom::value, batch.header.epoch, std::string{});
@@ -169,6 +177,8 @@ caf::result<hello> on_hello(pointer self, const hello& x) {
   if (!context.observe(x.header.clock))
     return failure(errc::incompatible, "the clock of " + x.name + " is far ahead of that of " +
                                            context.name + ": set the hosts' clocks");
+  st.loop->replies.add(caf::actor_cast<caf::strong_actor_ptr>(self->current_sender()), x.name,
+                       st.loop->view);
   hello mine;
   mine.protocol = protocol_version;
   mine.cluster_id = known;
@@ -210,6 +220,7 @@ local_gateway_actor::behavior_type gateway(pointer self, io_loop_ptr loop) {
           for (auto& x : st.loop->vnodes)
             self->send(x, start_atom::value, view->topo.settings.partitions);
         st.loop->view = view;
+        st.loop->replies.use(*view);
       },
       [self](const credentials_ptr& x) { self->state.loop->credentials = x; },
       [self](start_atom, vnode_list& vnodes, const topology_actor& topology,

@@ -1,5 +1,7 @@
 #include "actors/io_loop.hpp"
 
+#include <algorithm>
+
 #include <caf/send.hpp>
 
 #include "actors/coordinator.hpp"
@@ -71,6 +73,11 @@ void io_loop::tick(caf::actor_clock::time_point now) {
       caf::anon_send(who, abandon_atom::value);
     return !who || x.first <= now;
   });
+}
+
+peer_actor io_loop::find_peer(caf::actor_id id) const {
+  auto i = std::find_if(ticking_.begin(), ticking_.end(), [&](auto& x) { return x.id() == id; });
+  return i != ticking_.end() ? caf::actor_cast<peer_actor>(*i) : peer_actor{};
 }
 
 coordinator_actor io_loop::take_coordinator() {

@@ -13,6 +13,7 @@
 
 #include "actors/cluster_view.hpp"
 #include "actors/node_context.hpp"
+#include "actors/reply_routes.hpp"
 #include "actors/socket_loop.hpp"
 #include "protocol/memcache/access_marks.hpp"
 #include "protocol/memcache/credentials.hpp"
@@ -98,6 +99,8 @@ public:
   /// One per stripe of partitions: a partition's calls go to the one with its number modulo theirs.
   vnode_list vnodes;
   counters count;
+  /// To those who call this node from others.
+  reply_routes replies;
   memcache::access_marks access;
   /// The listening socket for clients, and the connections that it brought; for `stats conns`.
   std::optional<int64_t> listener;
@@ -121,6 +124,8 @@ public:
   /// By each peer, when it begins and ends.
   void add_peer(const peer_actor& x) { ticking_.push_back(x.address()); }
   void remove_peer(const caf::actor_addr& x) { std::erase(ticking_, x); }
+  /// The peer with this id; null: there is none (any more).
+  peer_actor find_peer(caf::actor_id id) const;
   /// The connection gets an abandon_atom then, if it is still there.
   void abandon_at(caf::actor_clock::time_point when, caf::actor_addr who) {
     ending_.emplace_back(when, std::move(who));
@@ -168,6 +173,21 @@ void flush_at_turn_end(Self* self, const Handle& who, io_loop& loop) {
     self->send(who, flush_batch_atom::value);
 }
 
+/// Sends answers to a node's calls, with what else goes there at the end of the turn where somebody
+/// does.
+template <class Self>
+void send_answers(Self* self, io_loop& loop, const caf::strong_actor_ptr& to,
+                  answer_batch answers) {
+  auto route = loop.replies.find(to);
+  if (!route) {
+    self->send(caf::actor_cast<answer_batch_sink>(to), std::move(answers));
+    return;
+  }
+  route->box->add_reply(to, std::move(answers));
+  if (!std::exchange(route->box->flush_due, true))
+    flush_at_turn_end(self, route->peer, loop);
+}
+
 /// Answers of read windows to reads among `calls`, which are taken out of them.
 answer_batch answer_at_once(node_context& context, std::vector<call>& calls,
                             caf::actor_clock::time_point now);
@@ -184,7 +204,7 @@ void send_to_vnodes(Self* self, io_loop& loop, std::vector<call> calls,
     auto answers = answer_at_once(loop.context(), calls, self->home_system().clock().now());
     loop.count.reads_cached += answers.answers.size();
     if (!answers.answers.empty())
-      self->send(caf::actor_cast<answer_batch_sink>(reply_to), std::move(answers));
+      send_answers(self, loop, reply_to, std::move(answers));
     if (calls.empty())
       return;
   }

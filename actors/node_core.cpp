@@ -187,7 +187,7 @@ caf::error node_core::open_storage() {
   if (context->options.storage.engine == engine_kind::memory) {
     vnodes.push_back(spawn_on_loop<vnode_actor>(
         system, vnode, context, memory_storage(context, context->options.cluster.partitions),
-        engine_factory{memory_storage}, losses_ptr{}, std::shared_ptr<read_window>{}));
+        engine_factory{memory_storage}, losses_ptr{}, std::shared_ptr<read_window>{}, loop));
     return caf::none;
   }
   directory_options options;
@@ -254,10 +254,11 @@ caf::error node_core::add_vnode(uint32_t index) {
   auto& window = context->windows.emplace_back(std::make_shared<read_window>(std::move(cache)));
   engine_factory keep;
   if (!environment.threads) {
-    vnodes.push_back(system.spawn(vnode, context, storage, keep, losses, window));
+    vnodes.push_back(system.spawn(vnode, context, storage, keep, losses, window, io_loop_ptr{}));
     return caf::none;
   }
-  vnodes.push_back(system.spawn<caf::detached>(vnode, context, storage, keep, losses, window));
+  vnodes.push_back(
+      system.spawn<caf::detached>(vnode, context, storage, keep, losses, window, io_loop_ptr{}));
   ++departures_->awaited;
   // What is attached first is called last: everybody else who watches it has been told by then.
   caf::actor_cast<caf::strong_actor_ptr>(vnodes.back())

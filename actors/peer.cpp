@@ -306,6 +306,12 @@ void take(pointer self, call_list& calls) {
     flush_at_turn_end(self, peer_actor{self}, *st.loop);
 }
 
+/// Whether the answers may come with a batch of calls: to who is there now, and not so large that
+/// calls would wait for them.
+bool goes_along(const peer_state& st, const outbox::reply& x) {
+  return x.to->node() == st.remote.node() && x.bytes <= limits::batch_bytes_max;
+}
+
 void flush(pointer self) {
   auto& st = self->state;
   st.box->flush_due = false;
@@ -313,11 +319,20 @@ void flush(pointer self) {
   for (auto& x : std::exchange(st.box->lots, {}))
     note(st, x.sender, x.calls, time);
   deliver(self);
+  auto replies = std::exchange(st.box->replies, {});
+  call_batch batch;
+  size_t bytes = 0;
+  if (st.up && !st.pending.empty() && !replies.empty() && goes_along(st, replies.back())) {
+    batch.answers_for = replies.back().to->id();
+    batch.answers = std::move(replies.back().batch);
+    bytes = replies.back().bytes;
+    replies.pop_back();
+  }
+  for (auto& x : replies)
+    self->send(caf::actor_cast<answer_batch_sink>(x.to), std::move(x.batch));
   if (st.pending.empty() || !st.up)
     return;
   auto calls = std::exchange(st.pending, {});
-  call_batch batch;
-  size_t bytes = 0;
   auto send_batch = [&] {
     batch.header = header_of(*st.loop);
     ++st.loop->count.batches;

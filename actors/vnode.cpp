@@ -422,7 +422,10 @@ void run_all(pointer self) {
             failed_answer{reason, reason == errc::out_of_memory, message_of(err)};
       }
     w.answers.header = {st.context->now(), st.context->epoch()};
-    self->send(caf::actor_cast<answer_batch_sink>(w.reply_to), std::move(w.answers));
+    if (st.loop)
+      send_answers(self, *st.loop, w.reply_to, std::move(w.answers));
+    else
+      self->send(caf::actor_cast<answer_batch_sink>(w.reply_to), std::move(w.answers));
   }
   note_losses(st);
 }
@@ -488,13 +491,14 @@ vnode_report report(const vnode_state& st) {
 
 vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_ptr<engine> storage,
                                  engine_factory remake, losses_ptr losses,
-                                 std::shared_ptr<read_window> window) {
+                                 std::shared_ptr<read_window> window, io_loop_ptr loop) {
   auto& st = self->state;
   st.context = std::move(context);
   st.storage = std::move(storage);
   st.remake = std::move(remake);
   st.losses = std::move(losses);
   st.window = std::move(window);
+  st.loop = std::move(loop);
   note_losses(st);
   if (st.context->options.storage.engine == engine_kind::memory)
     st.clock_bound = UINT64_MAX;

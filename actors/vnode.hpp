@@ -10,6 +10,7 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "actors/hint_store.hpp"
+#include "actors/io_loop.hpp"
 #include "actors/node_context.hpp"
 #include "actors/partition_trees.hpp"
 #include "storage/engine.hpp"
@@ -63,6 +64,8 @@ struct vnode_state {
   losses_ptr losses;
   /// Null where it is on the I/O loop itself.
   std::shared_ptr<read_window> window;
+  /// Null where it is not on it.
+  io_loop_ptr loop;
   partition_trees trees;
   /// Partitions whose replicas elsewhere may have more: what is not here proves nothing.
   std::vector<bool> behind;
@@ -105,11 +108,11 @@ struct vnode_state {
 /// `remake`: for an engine whose layout depends on the number of partitions, which a node that
 /// joins learns late; else empty. `losses`: what the
 /// engine's hook fills (null: nothing can be lost). `window`: null where the vnode is on the I/O
-/// loop.
+/// loop. `loop`: null where it is not.
 vnode_actor::behavior_type vnode(vnode_actor::stateful_pointer<vnode_state> self,
                                  context_ptr context, std::shared_ptr<engine> storage,
                                  engine_factory remake, losses_ptr losses,
-                                 std::shared_ptr<read_window> window);
+                                 std::shared_ptr<read_window> window, io_loop_ptr loop);
 
 /// Sets `clock` above everything that was issued over this engine before.
 caf::error restore_clock(engine& storage, hybrid_clock& clock);

@@ -353,23 +353,6 @@ size_t size_of(const answer& x) {
   return 16 + body;
 }
 
-void encode(byte_writer& out, const call_batch& x) {
-  encode(out, x.header);
-  out.varint(x.calls.size());
-  for (auto& y : x.calls)
-    encode(out, y);
-}
-
-call_batch decode_call_batch(byte_reader& in) {
-  call_batch x;
-  x.header = decode_header(in);
-  auto n = in.count(6);
-  x.calls.reserve(std::min(n, limits::batch_calls_max));
-  for (; n > 0 && in.ok(); --n)
-    x.calls.push_back(decode_call(in));
-  return x;
-}
-
 void encode(byte_writer& out, const answer_batch& x) {
   encode(out, x.header);
   out.varint(x.answers.size());
@@ -384,6 +367,29 @@ answer_batch decode_answer_batch(byte_reader& in) {
   x.answers.reserve(std::min(n, limits::batch_calls_max));
   for (; n > 0 && in.ok(); --n)
     x.answers.push_back(decode_answer(in));
+  return x;
+}
+
+void encode(byte_writer& out, const call_batch& x) {
+  encode(out, x.header);
+  out.varint(x.calls.size());
+  for (auto& y : x.calls)
+    encode(out, y);
+  out.varint(x.answers_for);
+  if (x.answers_for != 0)
+    encode(out, x.answers);
+}
+
+call_batch decode_call_batch(byte_reader& in) {
+  call_batch x;
+  x.header = decode_header(in);
+  auto n = in.count(6);
+  x.calls.reserve(std::min(n, limits::batch_calls_max));
+  for (; n > 0 && in.ok(); --n)
+    x.calls.push_back(decode_call(in));
+  x.answers_for = in.varint();
+  if (x.answers_for != 0)
+    x.answers = decode_answer_batch(in);
   return x;
 }
 

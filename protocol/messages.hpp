@@ -222,24 +222,29 @@ struct batch_header {
   uint64_t epoch = 0;
 };
 
-struct call_batch {
-  batch_header header;
-  std::vector<call> calls;
-};
-
 struct answer_batch {
   batch_header header;
   std::vector<answer> answers;
+};
+
+/// Without calls it asks whether the node is alive: an answer_batch without answers.
+struct call_batch {
+  batch_header header;
+  std::vector<call> calls;
+  /// Answers that go the same way: those to calls of which actor of the receiving node, by the
+  /// actor's id there; 0: none come along.
+  uint64_t answers_for = 0;
+  answer_batch answers = {};
 };
 
 /// Bytes that a call or an answer takes on its way, about: what limits on bytes in flight count.
 size_t size_of(const call& x);
 size_t size_of(const answer& x);
 
-void encode(byte_writer& out, const call_batch& x);
-call_batch decode_call_batch(byte_reader& in);
 void encode(byte_writer& out, const answer_batch& x);
 answer_batch decode_answer_batch(byte_reader& in);
+void encode(byte_writer& out, const call_batch& x);
+call_batch decode_call_batch(byte_reader& in);
 
 /// The first words between two nodes, either way. The gateway's interface and these fields never
 /// change; what grows goes into later messages.
@@ -255,7 +260,7 @@ struct hello {
 };
 
 /// Version of the messages between nodes.
-inline constexpr uint32_t protocol_version = 3;
+inline constexpr uint32_t protocol_version = 4;
 
 void encode(byte_writer& out, const hello& x);
 hello decode_hello(byte_reader& in);

@@ -72,7 +72,7 @@ struct vnode_world : virtual_time {
     context->options.storage.engine = kind;
     vnode =
         own(spawn_on_loop<vnode_actor>(sys, kai::vnode, context, std::shared_ptr<engine>(storage),
-                                       engine_factory{}, losses, window));
+                                       engine_factory{}, losses, window, nullptr));
     self->send(vnode, start_atom::value, uint32_t{1});
     self->send(vnode, behind_atom::value, partition_list{0}, false);
     // It counts what it holds from before.

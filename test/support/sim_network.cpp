@@ -128,11 +128,16 @@ link_actor::behavior_type carry(pointer self, sim_network* network, size_t near,
   st.gateway = std::move(gateway);
   return {
       [self](const hello_atom&, hello& x) {
-        self->state.client = caf::actor_cast<caf::strong_actor_ptr>(self->current_sender());
+        auto& st = self->state;
+        st.client = caf::actor_cast<caf::strong_actor_ptr>(self->current_sender());
+        st.network->note_client(self->id(), st.client->id());
         return ask<hello>(self, hello_atom::value, through_bytes(self, x));
       },
       [self](call_batch& x) {
-        self->state.client = caf::actor_cast<caf::strong_actor_ptr>(self->current_sender());
+        auto& st = self->state;
+        st.client = caf::actor_cast<caf::strong_actor_ptr>(self->current_sender());
+        // The near node knows who asked it by another link.
+        x.answers_for = st.network->client_of(x.answers_for);
         travel(self, true, [self, crossed = through_bytes(self, x)]() mutable {
           self->send(self->state.gateway, std::move(crossed));
         });
@@ -255,6 +260,11 @@ caf::timespan sim_network::delay(size_t from, size_t to) {
 bool sim_network::loses(size_t from, size_t to) {
   auto every = between(from, to).loses_one_in;
   return every != 0 && random_() % every == 0;
+}
+
+caf::actor_id sim_network::client_of(caf::actor_id link) const {
+  auto i = clients_.find(link);
+  return i != clients_.end() ? i->second : 0;
 }
 
 void sim_network::record(const std::vector<char>& bytes) {

@@ -67,6 +67,9 @@ public:
   caf::timespan delay(size_t from, size_t to);
   bool loses(size_t from, size_t to);
   void record(const std::vector<char>& bytes);
+  /// Who dialed the link, by its actor's id, says hello through it.
+  void note_client(caf::actor_id link, caf::actor_id client) { clients_[link] = client; }
+  caf::actor_id client_of(caf::actor_id link) const;
   caf::expected<gateway_actor> connect(size_t from, const std::string& address);
 
 private:
@@ -97,6 +100,7 @@ private:
   std::vector<listener> listeners_;
   std::vector<dialer_actor> dialers_;
   std::vector<link> links_;
+  std::map<caf::actor_id, caf::actor_id> clients_;
   uint64_t trace_ = 0;
   uint64_t messages_ = 0;
   uint64_t bytes_ = 0;

@@ -1,0 +1,27 @@
+#include "actors/outbox.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include "protocol/limits.hpp"
+
+namespace kai {
+
+void outbox::add_reply(const caf::strong_actor_ptr& to, answer_batch x) {
+  size_t bytes = 0;
+  for (auto& y : x.answers)
+    bytes += size_of(y);
+  auto* last = replies.empty() ? nullptr : &replies.back();
+  if (!last || last->to != to || last->batch.header.epoch != x.header.epoch ||
+      last->bytes + bytes > limits::batch_bytes_max) {
+    replies.push_back({to, std::move(x), bytes});
+    return;
+  }
+  auto& known = last->batch;
+  known.header.clock = std::max(known.header.clock, x.header.clock);
+  known.answers.insert(known.answers.end(), std::make_move_iterator(x.answers.begin()),
+                       std::make_move_iterator(x.answers.end()));
+  last->bytes += bytes;
+}
+
+} // namespace kai
