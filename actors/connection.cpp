@@ -128,7 +128,7 @@ void start_commands(self_pointer self) {
       add_request(st.starting, sequence, s);
   });
   if (!st.starting.requests.empty())
-    self->send(st.loop->take_coordinator(), std::exchange(st.starting, {}));
+    st.loop->submit(caf::actor_cast<response_sink>(self), std::exchange(st.starting, {}));
 }
 
 /// As much of the buffer as the socket takes.

@@ -7,18 +7,41 @@
 
 namespace kai {
 
-void batch_work::begin(request_list& xs) {
+void batch_work::begin_batch(bool forwarded, std::optional<caf::actor_clock::time_point> began) {
   st_.view = st_.loop->view;
-  st_.origin = caf::actor_cast<response_sink>(self_->current_sender());
-  st_.forwarded = xs.forwarded;
-  st_.began = xs.began ? *xs.began : self_->home_system().clock().now();
+  st_.forwarded = forwarded;
+  st_.began = began ? *began : self_->home_system().clock().now();
   st_.hedged = false;
+}
+
+void batch_work::begin(request_list& xs) {
+  begin_batch(xs.forwarded, xs.began);
   st_.unanswered = xs.requests.size();
-  st_.operations.clear();
   st_.operations.reserve(xs.requests.size());
+  start(caf::actor_cast<response_sink>(self_->current_sender()), xs);
+  send_all();
+}
+
+void batch_work::begin_gathered() {
+  begin_batch(false, {});
+  auto lots = st_.loop->take_requests();
+  for (auto& x : lots)
+    st_.unanswered += x.requests.requests.size();
+  // Calls refer to operations by their place.
+  st_.operations.reserve(st_.unanswered);
+  st_.clients.reserve(lots.size());
+  for (auto& x : lots)
+    start(std::move(x.client), x.requests);
+  send_all();
+}
+
+void batch_work::start(response_sink client, request_list& xs) {
+  auto index = static_cast<uint32_t>(st_.clients.size());
+  st_.clients.push_back({std::move(client), {}});
   for (auto& x : xs.requests) {
     auto& op = st_.operations.emplace_back();
     op.tag = x.tag;
+    op.client = index;
     op.key = std::move(x.key);
     op.write = std::move(x.write);
     op.tried_before = std::move(x.tried);
@@ -27,7 +50,6 @@ void batch_work::begin(request_list& xs) {
     op.quorum = x.quorum;
     start(op, x.held.get());
   }
-  send_all();
 }
 
 void batch_work::start(operation& op, const held_decision* held) {
@@ -250,8 +272,8 @@ void batch_work::begin_anew(uint32_t index) {
   x.tried = op.tried_before;
   x.write = std::move(op.write);
   --st_.unanswered;
-  caf::send_as(caf::actor_cast<caf::actor>(st_.origin), st_.loop->take_coordinator(),
-               std::move(again));
+  caf::send_as(caf::actor_cast<caf::actor>(st_.clients[op.client].who),
+               st_.loop->take_coordinator(), std::move(again));
   send_all();
 }
 
@@ -304,8 +326,9 @@ void batch_work::send_all() {
       post(x.node, std::move(calls));
     }
   }
-  if (!st_.ready.responses.empty())
-    self_->send(st_.origin, std::exchange(st_.ready, {}));
+  for (auto i : st_.touched)
+    self_->send(st_.clients[i].who, std::exchange(st_.clients[i].ready, {}));
+  st_.touched.clear();
   if (st_.outstanding == 0)
     end();
 }
@@ -316,7 +339,7 @@ void batch_work::end() {
     CAF_CRITICAL("a coordinator ended with requests unanswered");
   st_.nodes.clear();
   st_.operations.clear();
-  st_.origin = nullptr;
+  st_.clients.clear();
   st_.view.reset();
   st_.loop->give_back(caf::actor_cast<coordinator_actor>(self_));
 }
@@ -327,6 +350,7 @@ coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop
   self->state.loop->watch(self, &self->state);
   return {
       [self](request_list& xs) { batch_work{self}.begin(xs); },
+      [self](flush_batch_atom) { batch_work{self}.begin_gathered(); },
       [self](answer_list& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](answer_batch& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](turn_atom, uint32_t operation) { batch_work{self}.on_turn(operation); },

@@ -23,10 +23,10 @@ struct held_decision {
   bool nowhere = false;
 };
 
-/// Carries out the requests that one read from a client brought, or that another node forwarded:
-/// picks replicas, asks the peer of each node concerned, gathers R or W per request, answers each
-/// once, and stays for the late answers (read repair). The rules of N, R and W are read_core and
-/// write_core.
+/// Carries out the requests that the clients' sockets brought in one turn of the loop, or that
+/// another node forwarded: picks replicas, asks the peer of each node concerned, gathers R or W per
+/// request, answers each once, and stays for the late answers (read repair). The rules of N, R and
+/// W are read_core and write_core.
 ///
 /// Spawned by io_loop when its free list is empty; runs on the loop; goes back to the free list
 /// when its last call was answered. When it dies, its requests stay unanswered: nothing but the end
@@ -56,8 +56,16 @@ struct coordinator_state {
     }
   };
 
+  /// Who gave it requests.
+  struct client {
+    response_sink who;
+    response_list ready;
+  };
+
   struct operation {
     uint64_t tag = 0;
+    /// An index.
+    uint32_t client = 0;
     blob key;
     partition_id partition = 0;
     std::optional<mutation> write;
@@ -122,12 +130,13 @@ struct coordinator_state {
 
   io_loop_ptr loop;
   view_ptr view;
-  response_sink origin;
+  std::vector<client> clients;
   bool forwarded = false;
   caf::actor_clock::time_point began;
   std::vector<operation> operations;
   std::vector<node_calls> nodes;
-  response_list ready;
+  /// Indices of clients with responses that are ready.
+  std::vector<uint32_t> touched;
   /// Another replica was asked for what was late.
   bool hedged = false;
   size_t outstanding = 0;

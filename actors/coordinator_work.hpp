@@ -23,6 +23,7 @@ public:
   explicit batch_work(pointer self) : self_(self), st_(self->state) {}
 
   void begin(request_list& xs);
+  void begin_gathered();
   void on_answers(std::vector<answer>& xs);
   void on_turn(uint32_t index);
   void begin_anew(uint32_t index);
@@ -30,6 +31,8 @@ public:
   void on_late();
 
 private:
+  void begin_batch(bool forwarded, std::optional<caf::actor_clock::time_point> began);
+  void start(response_sink client, request_list& xs);
   void start(operation& op, const held_decision* held);
   void start_read(operation& op);
   void start_write(operation& op);
@@ -78,7 +81,10 @@ private:
     op.replied = true;
     end_turn(op);
     --st_.unanswered;
-    st_.ready.responses.push_back({op.tag, std::move(what)});
+    auto& ready = st_.clients[op.client].ready.responses;
+    if (ready.empty())
+      st_.touched.push_back(op.client);
+    ready.push_back({op.tag, std::move(what)});
   }
 
   void fail(operation& op, failed_answer why);

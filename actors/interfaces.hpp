@@ -342,8 +342,10 @@ using peer_actor = caf::typed_actor<
     caf::reacts_to<dial_atom>>;
 
 using coordinator_actor = caf::typed_actor<
-    // connection, gateway; answered with response_list messages to the sender
+    // gateway; answered with response_list messages to the sender
     caf::reacts_to<request_list>,
+    // io_loop: take what clients ask; answered with response_list messages to their connections
+    caf::reacts_to<flush_batch_atom>,
     // peers
     caf::reacts_to<answer_list>,
     // this node's vnode, when that runs on the loop

@@ -75,6 +75,30 @@ void io_loop::tick(caf::actor_clock::time_point now) {
   });
 }
 
+void io_loop::submit(response_sink client, request_list requests) {
+  requests_.push_back({std::move(client), std::move(requests)});
+  if (requests_.size() > 1)
+    return;
+  auto first = take_coordinator();
+  if (sockets_)
+    sockets_->at_round_end(caf::actor_cast<caf::strong_actor_ptr>(first));
+  else
+    caf::anon_send(first, flush_batch_atom::value);
+}
+
+std::vector<io_loop::client_requests> io_loop::take_requests() {
+  auto end = requests_.begin();
+  for (size_t sum = 0; end != requests_.end() && sum < limits::batch_calls_max; ++end)
+    sum += end->requests.requests.size();
+  std::vector<client_requests> rest{std::make_move_iterator(end),
+                                    std::make_move_iterator(requests_.end())};
+  requests_.erase(end, requests_.end());
+  auto result = std::exchange(requests_, std::move(rest));
+  if (!requests_.empty())
+    caf::anon_send(take_coordinator(), flush_batch_atom::value);
+  return result;
+}
+
 peer_actor io_loop::find_peer(caf::actor_id id) const {
   auto i = std::find_if(ticking_.begin(), ticking_.end(), [&](auto& x) { return x.id() == id; });
   return i != ticking_.end() ? caf::actor_cast<peer_actor>(*i) : peer_actor{};
@@ -104,6 +128,7 @@ void io_loop::end_pool() {
   coordinators_.clear();
   watched_.clear();
   idle_coordinators_.clear();
+  requests_.clear();
   view.reset();
   vnodes.clear();
 }

@@ -133,6 +133,16 @@ public:
   /// By each coordinator, once.
   void watch(const coordinator_actor& who, coordinator_state* state);
 
+  /// Requests of one client.
+  struct client_requests {
+    response_sink client;
+    request_list requests;
+  };
+  /// One coordinator takes what all clients ask in this turn: fewer messages for each request.
+  void submit(response_sink client, request_list requests);
+  /// By that coordinator.
+  std::vector<client_requests> take_requests();
+
   coordinator_actor take_coordinator();
   void give_back(coordinator_actor x) {
     if (!ended_)
@@ -160,6 +170,7 @@ private:
   std::vector<coordinator_actor> coordinators_;
   std::vector<std::pair<coordinator_actor, coordinator_state*>> watched_;
   std::vector<coordinator_actor> idle_coordinators_;
+  std::vector<client_requests> requests_;
 };
 
 using io_loop_ptr = std::shared_ptr<io_loop>;

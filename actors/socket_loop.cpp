@@ -20,6 +20,10 @@ namespace {
 /// way through a node, so what reaches it is an actor that keeps sending to itself.
 constexpr int rounds_max = 32;
 
+/// How often the sockets are looked at again before what waits for the turn's end leaves. More of
+/// them make batches no larger.
+constexpr int looks_max = 8;
+
 } // namespace
 
 socket_loop::socket_loop(caf::actor_system* sys)
@@ -40,18 +44,30 @@ void socket_loop::exec_later(caf::resumable* ptr) {
 
 void socket_loop::run() {
   while (num_socket_handlers() > 0) {
-    run_ready();
+    run_round();
     // What came while this turn ran makes its batches larger.
-    if (!waiting_.empty() && poll_once(false))
-      run_ready();
+    for (int i = 0; i < looks_max && !waiting_.empty() && poll_once(false); ++i)
+      run_round();
     end_turn();
-    poll_once(ready_.empty() && waiting_.empty());
+    poll_once(ready_.empty() && starting_.empty() && waiting_.empty());
   }
 }
 
-void socket_loop::end_turn() {
-  for (auto& x : std::exchange(waiting_, {}))
+void socket_loop::flush(std::vector<caf::strong_actor_ptr>& all) {
+  for (auto& x : std::exchange(all, {}))
     caf::anon_send(caf::actor_cast<caf::actor>(x), flush_batch_atom::value);
+}
+
+void socket_loop::run_round() {
+  run_ready();
+  if (starting_.empty())
+    return;
+  flush(starting_);
+  run_ready();
+}
+
+void socket_loop::end_turn() {
+  flush(waiting_);
   run_ready();
   flush_all();
 }
@@ -81,6 +97,8 @@ void socket_loop::flush_all() {
 }
 
 void socket_loop::at_turn_end(caf::strong_actor_ptr who) { waiting_.push_back(std::move(who)); }
+
+void socket_loop::at_round_end(caf::strong_actor_ptr who) { starting_.push_back(std::move(who)); }
 
 bool socket_loop::is_sending(caf::io::connection_handle client) const {
   auto found = clients_->by_handle.find(client.id());

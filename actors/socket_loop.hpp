@@ -16,9 +16,11 @@ class socket_stream;
 /// CAF's I/O loop, with fewer system calls per request. What it does differently:
 ///
 /// * A turn is: the socket events there are, then every actor on the loop that has messages until
-///   none has (`rounds_max` times at most); the same once more for what the sockets have brought
-///   meanwhile; then what waits for the turn's end (`at_turn_end`), and one send for each
-///   connection to a node. CAF's own loop looks at the sockets again after each hop of a message.
+///   none has (`rounds_max` times at most), what waited for that (`at_round_end`) included; the
+///   same again while the sockets have brought more meanwhile (`looks_max` times); then what waits
+///   for the turn's end
+///   (`at_turn_end`), and one send for each connection to a node. CAF's own loop looks at the
+///   sockets again after each hop of a message.
 /// * A flush tries to send at once; only what the socket does not take waits for the socket. CAF's
 ///   streams register for writing first, and unregister behind it: two calls of epoll_ctl.
 /// * A stream does not read again after it got less than it asked for. Connections between nodes
@@ -48,6 +50,9 @@ public:
   /// On the loop's thread only.
   void at_turn_end(caf::strong_actor_ptr who);
 
+  /// The same, but before the sockets are looked at once more.
+  void at_round_end(caf::strong_actor_ptr who);
+
   /// Sends what the connection has to send at the end of the turn.
   void flush_later(socket_scribe* x);
 
@@ -67,11 +72,14 @@ private:
   using resumable_ptr = caf::intrusive_ptr<caf::resumable>;
 
   void run_ready();
+  void run_round();
+  static void flush(std::vector<caf::strong_actor_ptr>& all);
   void end_turn();
   void flush_all();
 
   std::vector<resumable_ptr> ready_;
   std::vector<resumable_ptr> running_;
+  std::vector<caf::strong_actor_ptr> starting_;
   std::vector<caf::strong_actor_ptr> waiting_;
   std::vector<caf::intrusive_ptr<socket_scribe>> unflushed_;
   /// Shared, for a connection may end after the loop.

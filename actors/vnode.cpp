@@ -69,7 +69,9 @@ private:
     if (held)
       with_held = merge(merged, *held);
     auto& all = held ? with_held : merged;
-    if (what.sole && all.versions.size() > 1 && !what.value.versions.empty() &&
+    // What was found to have happened already may have siblings, which its leader knows.
+    if (what.sole && !what.value.versions.empty() &&
+        all.versions.size() > what.value.versions.size() &&
         holds(all, what.value.versions[0].written))
       return failed_answer{errc::contended, true, "another leader has written the key meanwhile"};
     stored_answer result{shadowed_by(all, what.value)};

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <caf/event_based_actor.hpp>
+
 #include "test/support/local_cluster.hpp"
 
 using namespace kai;
@@ -79,6 +81,37 @@ TEST_CASE("requests of one batch are all answered, each under its tag") {
   auto got = c.serve(1, requests);
   for (uint64_t i = 0; i < 40; ++i)
     CHECK(value_of(got.at(i)) == std::to_string(i));
+}
+
+TEST_CASE("what several clients ask in one turn is one batch, and each gets its own responses") {
+  local_cluster c{3};
+  auto& loop = *c.core(0).loop;
+  std::vector<std::vector<response>> got(3);
+  std::vector<response_sink> clients;
+  for (auto& x : got)
+    clients.push_back(c.fake<response_sink>([&](caf::event_based_actor*) -> caf::behavior {
+      return {[&](response_list& xs) {
+        std::move(xs.responses.begin(), xs.responses.end(), std::back_inserter(x));
+      }};
+    }));
+  // More than one coordinator takes at once.
+  constexpr auto each = static_cast<uint64_t>(limits::batch_calls_max / 2 + 1);
+  for (size_t i = 0; i < 3; ++i) {
+    request_list list;
+    for (uint64_t n = 0; n < each; ++n)
+      list.requests.push_back(
+          c.write(kind::set, std::to_string(i) + "/" + std::to_string(n), "v", 1000 * i + n));
+    loop.submit(clients[i], std::move(list));
+  }
+  c.run();
+  for (size_t i = 0; i < 3; ++i) {
+    REQUIRE(got[i].size() == each);
+    for (auto& x : got[i]) {
+      CHECK(x.tag / 1000 == i);
+      CHECK(outcome_of(x) == outcome_kind::stored);
+    }
+  }
+  check_idle(c, 0);
 }
 
 TEST_CASE("five nodes with three replicas serve keys that are not theirs") {

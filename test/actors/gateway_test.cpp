@@ -183,6 +183,57 @@ TEST_CASE("a forwarded write that comes after its sender gave up is not led") {
   CHECK(c.held_by(0, "k").empty());
 }
 
+TEST_CASE("calls of a member's peer are answered through the own peer of that member") {
+  local_cluster c{2, {2, 2, 2, 8}};
+  auto& view = *c.core(1).loop->view;
+  auto index = static_cast<size_t>(view.topo.find("n0") - view.topo.members.data());
+  auto& theirs = *c.core(0).loop->view;
+  auto asker = caf::actor_cast<caf::strong_actor_ptr>(
+      theirs.peers[static_cast<size_t>(theirs.topo.find("n1") - theirs.topo.members.data())]);
+  auto route = c.core(1).loop->replies.find(asker);
+  REQUIRE(route);
+  CHECK(route->box == view.outboxes[index]);
+  CHECK(route->peer == view.peers[index]);
+  CHECK_FALSE(c.core(1).loop->replies.find(caf::actor_cast<caf::strong_actor_ptr>(c.self)));
+  // Who says hello as one that is no member is answered directly until it is one.
+  REQUIRE(c.ask<hello>(c.core(1).gateway, hello_atom::value, words_of(protocol_version, 0)));
+  CHECK_FALSE(c.core(1).loop->replies.find(caf::actor_cast<caf::strong_actor_ptr>(c.self)));
+}
+
+TEST_CASE("answers that come with calls reach the peer that asked") {
+  local_cluster c{2, {2, 2, 2, 8}};
+  call_batch asked;
+  c.at(0).swallow = [&](call_batch& x) {
+    if (!x.calls.empty())
+      asked = x;
+    return !x.calls.empty();
+  };
+  c.self->send(c.core(1).loop->take_coordinator(), request_list{{c.read("k", 5)}});
+  c.run();
+  REQUIRE(asked.calls.size() == 1);
+  auto& view = *c.core(1).loop->view;
+  auto& peer = view.peers[static_cast<size_t>(view.topo.find("n0") - view.topo.members.data())];
+  call_batch batch;
+  batch.header.clock = c.wall_now();
+  batch.calls.push_back(some_call(c, "k", read_call{}));
+  batch.answers.answers.push_back({asked.calls[0].id, record_answer{{}, true}});
+  auto answered = [&](uint64_t to) {
+    batch.answers_for = to;
+    c.self->send(c.core(1).gateway, batch);
+    c.run();
+    size_t answers = 0;
+    size_t responses = 0;
+    while (c.self->has_next_message())
+      c.self->receive([&](const answer_batch& x) { answers += x.answers.size(); },
+                      [&](const response_list& x) { responses += x.responses.size(); });
+    // The calls are carried out, whoever the answers are for.
+    CHECK(answers == 1);
+    return responses;
+  };
+  CHECK(answered(c.self->id()) == 0);
+  CHECK(answered(peer.id()) == 1);
+}
+
 TEST_CASE("a batch without calls is a sign of life and answered with one") {
   local_cluster c{1};
   c.self->send(c.core(0).gateway, call_batch{});

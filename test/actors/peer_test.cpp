@@ -39,8 +39,7 @@ struct peer_world : virtual_time {
               }};
     });
     peer = own(spawn_on_loop<peer_actor>(sys, kai::peer, loop, "there", "there:1", gateway_actor{},
-                                         dialer, membership, topology_actor{},
-                                         std::make_shared<outbox>()));
+                                         dialer, membership, topology_actor{}, box));
     // In the gateway's place.
     fake<caf::actor>([this](caf::event_based_actor* me) -> caf::behavior {
       me->delayed_send(me, limits::peer_tick, tick_atom::value);
@@ -102,9 +101,28 @@ struct peer_world : virtual_time {
     return std::get<failed_answer>(x.what);
   }
 
+  /// What a vnode of this node says to the other node's peer, in whose place the test is.
+  void reply(uint64_t id, uint64_t epoch = 1) {
+    answer_batch x;
+    x.header.epoch = epoch;
+    x.answers.push_back({id, stored_answer{}});
+    box->add_reply(caf::actor_cast<caf::strong_actor_ptr>(self), std::move(x));
+  }
+
+  /// What a coordinator asks of the other node.
+  void post(uint64_t tag) {
+    box->lots.push_back({caf::actor_cast<caf::strong_actor_ptr>(self), {{some_call(tag)}}});
+  }
+
+  void flush() {
+    self->send(peer, flush_batch_atom::value);
+    run();
+  }
+
   io_loop_ptr loop;
   gateway_actor gateway;
   peer_actor peer;
+  outbox_ptr box = std::make_shared<outbox>();
   bool reachable = true;
   std::string lives_at = "there:1";
   std::vector<std::string> dialed;
@@ -140,6 +158,54 @@ TEST_CASE("all calls of a turn leave in one batch, and answers find their caller
   // Once: an answer that comes again finds nobody.
   w.answer_calls(w.batches[0]);
   CHECK(w.answers().empty());
+}
+
+TEST_CASE("answers for the node leave with the calls for it, alone where there are none") {
+  peer_world w;
+  w.run();
+  w.reply(5);
+  w.reply(6);
+  w.post(70);
+  w.flush();
+  REQUIRE(w.batches.size() == 1);
+  CHECK(w.batches[0].calls.size() == 1);
+  CHECK(w.batches[0].answers_for == w.self->id());
+  REQUIRE(w.batches[0].answers.answers.size() == 2);
+  CHECK(w.batches[0].answers.answers[1].id == 6);
+  CHECK(w.received<answer_batch>().empty());
+  // Those of two epochs do not pass for those of one.
+  w.reply(7, 1);
+  w.reply(8, 2);
+  w.post(71);
+  w.flush();
+  REQUIRE(w.batches.size() == 2);
+  CHECK(w.batches[1].answers.header.epoch == 2);
+  auto alone = w.received<answer_batch>();
+  REQUIRE(alone.size() == 1);
+  CHECK(alone[0].header.epoch == 1);
+  CHECK(alone[0].answers[0].id == 7);
+  w.reply(9);
+  w.flush();
+  CHECK(w.batches.size() == 2);
+  CHECK(w.received<answer_batch>().size() == 1);
+}
+
+TEST_CASE("answers go to who asked although the node can not be called") {
+  peer_world w;
+  w.reachable = false;
+  w.run();
+  w.reply(5);
+  w.post(70);
+  w.flush();
+  size_t answers = 0;
+  while (w.self->has_next_message())
+    w.self->receive([&](const answer_batch& x) { answers += x.answers.size(); },
+                    [&](const answer_list& x) {
+                      REQUIRE(x.answers.size() == 1);
+                      CHECK(w.failure_in(x.answers[0]).unchanged);
+                    });
+  CHECK(answers == 1);
+  CHECK(w.batches.empty());
 }
 
 TEST_CASE("more calls than a batch takes leave in several") {

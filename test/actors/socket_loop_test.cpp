@@ -3,10 +3,12 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <catch2/catch.hpp>
 
+#include "actors/interfaces.hpp"
 #include "actors/socket_stream.hpp"
 
 #include <arpa/inet.h>
@@ -234,6 +236,31 @@ TEST_CASE("a client that goes away while it is written to harms nobody else") {
   client x{under_test.port};
   x.send("zq");
   CHECK((x.receive_all() == std::string(1'000'000, 'z')));
+}
+
+TEST_CASE("what waits for a round's end comes before what waits for the turn's") {
+  system_with_sockets s;
+  std::atomic<int> step = 0;
+  std::atomic<int> at_round = 0;
+  std::atomic<int> at_turn = 0;
+  auto listen = [&](caf::io::broker*, std::atomic<int>* when) -> caf::behavior {
+    return {[&step, when](kai::flush_batch_atom) { *when = ++step; }};
+  };
+  auto round = s.system.middleman().spawn_broker(listen, &at_round);
+  auto turn = s.system.middleman().spawn_broker(listen, &at_turn);
+  auto ask = [&](caf::io::broker* self) -> caf::behavior {
+    auto& loop = dynamic_cast<socket_loop&>(self->system().middleman().backend());
+    loop.at_turn_end(caf::actor_cast<caf::strong_actor_ptr>(turn));
+    loop.at_round_end(caf::actor_cast<caf::strong_actor_ptr>(round));
+    return {};
+  };
+  s.system.middleman().spawn_broker(ask);
+  for (int i = 0; i < 1000 && (at_round == 0 || at_turn == 0); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  CHECK(at_round == 1);
+  CHECK(at_turn == 2);
+  for (auto& x : {round, turn})
+    caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
 }
 
 TEST_CASE("an actor on the loop that sends to itself for ever leaves the sockets their turn") {

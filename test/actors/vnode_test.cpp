@@ -413,6 +413,23 @@ TEST_CASE("a decision that did not know a version is refused where that stands b
   CHECK(w.held() == both);
 }
 
+TEST_CASE("a decision whose siblings its leader knows is taken where they stand") {
+  vnode_world w;
+  auto siblings = merge(by_another_node(w.wall_now(), "theirs"), [&] {
+    version v;
+    v.written = v.value_written = {78, w.wall_now() + 1};
+    v.value = blob::copy_of("ours");
+    record x;
+    overwrite(x, v);
+    return x;
+  }());
+  REQUIRE(siblings.versions.size() == 2);
+  w.one(store_call{siblings});
+  // As where a write is found to have happened under other lists, and goes to all replicas.
+  CHECK(std::holds_alternative<stored_answer>(w.one(store_call{siblings, true}).what));
+  CHECK(w.held() == siblings);
+}
+
 TEST_CASE("a decision that is held shows only to other leaders") {
   vnode_world w;
   auto first = applied(w.one(apply(mutation_kind::set, "1"))).value;

@@ -32,6 +32,8 @@ call make_call(uint64_t id, decltype(call::what) what) {
   return x;
 }
 
+answer_batch every_answer();
+
 call_batch every_call() {
   call_batch x;
   x.header = {1'700'000'000'000'000, 12};
@@ -43,6 +45,8 @@ call_batch every_call() {
   x.calls.push_back(make_call(6, hint_call{"node-b", random_record(7)}));
   x.calls.push_back(make_call(7, tree_call{0x123456789abcdef0}));
   x.calls.push_back(make_call(8, leaf_call{65535}));
+  x.answers_for = 300;
+  x.answers = every_answer();
   return x;
 }
 
@@ -161,6 +165,8 @@ TEST_CASE("every kind of call survives the way to another node") {
   CHECK(std::get<hint_call>(y.calls[5].what).value == random_record(7));
   CHECK(std::get<tree_call>(y.calls[6].what).root == 0x123456789abcdef0);
   CHECK(std::get<leaf_call>(y.calls[7].what).leaf == 65535);
+  CHECK(y.answers_for == 300);
+  CHECK(bytes_of(y.answers) == bytes_of(every_answer()));
 }
 
 TEST_CASE("every kind of answer survives the way to another node") {
