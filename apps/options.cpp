@@ -142,7 +142,8 @@ using text = std::string_view;
 
 constexpr option table[] = {
     {"node.name", 0, value_form::text, "NAME",
-     "unique and stable name of the member (default: CLUSTER-ADDRESS:CLUSTER-PORT)",
+     "unique and stable name of the member (default: CLUSTER-ADDRESS:CLUSTER-PORT, as long as that "
+     "stays)",
      [](target o, text x) { return read_text(o.node.node.name, x); },
      [](source o) { return o.node.node.name; }},
     {"node.zone", 0, value_form::text, "ZONE",
@@ -154,11 +155,11 @@ constexpr option table[] = {
      [](target o, text x) { return read_loops(o.loops, x); },
      [](source o) { return std::to_string(o.loops); }},
 
-    {"memcache.address", 0, value_form::text, "HOST", "where clients connect",
+    {"memcache.address", 0, value_form::text, "HOST", "address that clients connect to",
      [](target o, text x) { return read_text(o.node.memcache.address, x); },
      [](source o) { return o.node.memcache.address; }},
     {"memcache.port", 'p', value_form::number, "PORT",
-     "where clients connect; 0 takes any free one",
+     "port that clients connect to; 0 takes any free one",
      [](target o, text x) { return read_number(o.node.memcache.port, x); },
      [](source o) { return std::to_string(o.node.memcache.port); }},
     {"memcache.max-connections", 0, value_form::number, "COUNT", "clients at a time",
@@ -172,15 +173,17 @@ constexpr option table[] = {
      [](target o, text x) { return read_text(o.node.memcache.auth_file, x); },
      [](source o) { return o.node.memcache.auth_file; }},
 
-    {"cluster.address", 0, value_form::text, "HOST", "where other nodes and kai-admin connect",
+    {"cluster.address", 0, value_form::text, "HOST",
+     "address that kai-admin and other nodes connect to, which are told it: one that they can "
+     "reach",
      [](target o, text x) { return read_text(o.node.cluster.address, x); },
      [](source o) { return o.node.cluster.address; }},
     {"cluster.port", 'c', value_form::number, "PORT",
-     "where other nodes and kai-admin connect; 0 takes any free one",
+     "port that other nodes and kai-admin connect to; 0 takes any free one",
      [](target o, text x) { return read_number(o.node.cluster.port, x); },
      [](source o) { return std::to_string(o.node.cluster.port); }},
     {"cluster.seeds", 'j', value_form::list, "HOST:PORT,...",
-     "members to join through; none: found a new cluster",
+     "members to join through; none, and no data: found a new cluster",
      [](target o, text x) { return read_list(o.node.cluster.seeds, x); },
      [](source o) { return show_list(o.node.cluster.seeds); }},
     {"cluster.replicas", 0, value_form::number, "N",
@@ -188,11 +191,12 @@ constexpr option table[] = {
      [](target o, text x) { return read_number(o.node.cluster.replicas, x); },
      [](source o) { return std::to_string(o.node.cluster.replicas); }},
     {"cluster.read-quorum", 0, value_form::word, "R",
-     "replicas that answer a read: 1 to N or majority",
+     "replicas that answer a read: 1 to N or majority; fixed when the cluster is founded",
      [](target o, text x) { return read_quorum(o.node.cluster.read_quorum, x); },
      [](source o) { return show_quorum(o.node.cluster.read_quorum); }},
     {"cluster.write-quorum", 0, value_form::word, "W",
-     "replicas that take a write before its answer: 1 to N or majority",
+     "replicas that take a write before its answer: 1 to N or majority; fixed when the cluster is "
+     "founded",
      [](target o, text x) { return read_quorum(o.node.cluster.write_quorum, x); },
      [](source o) { return show_quorum(o.node.cluster.write_quorum); }},
     {"cluster.partitions", 0, value_form::number, "COUNT",
@@ -200,7 +204,7 @@ constexpr option table[] = {
      [](target o, text x) { return read_number(o.node.cluster.partitions, x); },
      [](source o) { return std::to_string(o.node.cluster.partitions); }},
     {"cluster.conflicts", 0, value_form::word, "latest|siblings",
-     "what a client sees of concurrent versions",
+     "what get and gets of the text protocol show of concurrent versions: one or all",
      [](target o, text x) { return read_choice(o.node.cluster.conflicts, x, conflict_choices); },
      [](source o) { return show_choice(o.node.cluster.conflicts, conflict_choices); }},
 
@@ -211,7 +215,8 @@ constexpr option table[] = {
      [](target o, text x) { return read_text(o.node.storage.directory, x); },
      [](source o) { return o.node.storage.directory; }},
     {"storage.sync", 0, value_form::word, "always|interval|never",
-     "when an acknowledged write is on the disk: before the answer, within 100 ms, when it happens",
+     "when an acknowledged write is on the disk: before the answer, within 100 ms, when the system "
+     "writes it",
      [](target o, text x) { return read_choice(o.node.storage.sync, x, sync_choices); },
      [](source o) { return show_choice(o.node.storage.sync, sync_choices); }},
     {"storage.grace", 0, value_form::word, "DURATION", "how long delete marks stay at least",
