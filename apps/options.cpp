@@ -142,8 +142,8 @@ using text = std::string_view;
 
 constexpr option table[] = {
     {"node.name", 0, value_form::text, "NAME",
-     "unique and stable name of the member (default: CLUSTER-ADDRESS:CLUSTER-PORT, as long as that "
-     "stays)",
+     "unique and stable name of the member; set it where addresses may change (default: "
+     "CLUSTER-ADDRESS:CLUSTER-PORT)",
      [](target o, text x) { return read_text(o.node.node.name, x); },
      [](source o) { return o.node.node.name; }},
     {"node.zone", 0, value_form::text, "ZONE",
@@ -174,8 +174,7 @@ constexpr option table[] = {
      [](source o) { return o.node.memcache.auth_file; }},
 
     {"cluster.address", 0, value_form::text, "HOST",
-     "address that kai-admin and other nodes connect to, which are told it: one that they can "
-     "reach",
+     "where to listen for other nodes and kai-admin, and what nodes are told: one they can reach",
      [](target o, text x) { return read_text(o.node.cluster.address, x); },
      [](source o) { return o.node.cluster.address; }},
     {"cluster.port", 'c', value_form::number, "PORT",
