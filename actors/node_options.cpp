@@ -4,6 +4,9 @@
 #include <bit>
 #include <charconv>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include "protocol/errc.hpp"
 #include "protocol/limits.hpp"
 
@@ -44,6 +47,15 @@ caf::error check_address(std::string_view option, const std::string& text) {
   return caf::none;
 }
 
+/// 0.0.0.0 or ::, in any notation.
+bool is_wildcard(const std::string& text) {
+  in_addr v4{};
+  if (inet_aton(text.c_str(), &v4) != 0)
+    return v4.s_addr == INADDR_ANY;
+  in6_addr v6{};
+  return inet_pton(AF_INET6, text.c_str(), &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6);
+}
+
 template <class T>
 caf::error check_range(std::string_view option, T x, T low, T high) {
   if (x < low || x > high)
@@ -72,6 +84,10 @@ caf::error check_memcache(const node_options& x) {
 caf::error check_cluster(const node_options& x) {
   if (auto err = check_address("cluster.address", x.cluster.address))
     return err;
+  if (is_wildcard(x.cluster.address))
+    return bad("cluster.address", "\"" + x.cluster.address +
+                                      "\" is what other nodes would be told to connect to: write "
+                                      "an address of this host that they can reach");
   if (x.cluster.seeds.size() > limits::members_max)
     return bad("cluster.seeds", "more than " + std::to_string(limits::members_max) + " addresses");
   for (auto& seed : x.cluster.seeds)

@@ -84,6 +84,7 @@ caf::result<bool> start(pointer self) {
   if (!st.context->options.cluster.seeds.empty()) {
     join_through_seeds(self);
   } else {
+    st.context->log.info("cluster.seeds is empty: founding a new cluster");
     auto first = found(st.random(), settings_of(st.context->options), own_member(st));
     if (!use(self, std::move(first))) {
       st.starting.clear();

@@ -53,7 +53,9 @@ private:
       if (found) {
         gateway_ = caf::actor_cast<caf::strong_actor_ptr>(*found);
       } else if (found.error() == caf::sec::cannot_connect_to_node) {
-        return failure(errc::peer_down, "cannot reach " + where() + ": no node listens there");
+        return failure(errc::peer_down, "cannot reach " + where() +
+                                            ": nothing answers there; --node=HOST:PORT names "
+                                            "another member");
       } else if (found.error() == caf::sec::unexpected_actor_messaging_interface ||
                  found.error() == caf::sec::incompatible_application_ids) {
         return failure(errc::incompatible, where() + " is no node of kai, or of another version");

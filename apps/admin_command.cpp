@@ -26,16 +26,18 @@ constexpr auto usage = R"(Usage: kai-admin [--node=HOST:PORT] COMMAND [--json] [
   restore DIR     stores the records of a backup, in a cluster of any size; newer
                   ones that the cluster has stay
 
-  --force             with leave and remove: even where keys are left with fewer
-                      than W live replicas. `remove --force` gives up what only
-                      dead members have. Where most members are dead it also
-                      decides alone: should they be alive after all, cut off from
-                      here, what they have done meanwhile is lost
+  --force             leave: also where fewer than W members stay. remove: also
+                      where acknowledged writes may be on dead members only (of a
+                      key's N replicas those that live and W come to N or fewer):
+                      they are lost. Where most members are dead, remove --force
+                      also decides alone: should they be alive after all, cut off
+                      from here, what they have done meanwhile is lost
 
   --node=HOST:PORT    the cluster address of any member (default: 127.0.0.1:11011)
   --json              prints the JSON document instead of tables
-  --timeout=DURATION  how long to try, with backup and restore for one answer: ms, s,
-                      min or h (default: 30s)
+  --timeout=DURATION  how long to try, and wait-settled, leave, remove and abort wait;
+                      with backup and restore for one answer: ms, s, min or h
+                      (default: 30s). A change goes on by itself all the same
   --help, --version   this text, the version
 
 Ends with 0 (done), 1 (it failed) or 2 (used wrongly).

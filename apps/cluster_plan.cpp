@@ -13,7 +13,7 @@ namespace {
 caf::error count_up(std::string_view option, uint16_t& first, size_t i) {
   if (first != 0 && first + i > UINT16_MAX)
     return failure(errc::bad_configuration, std::string{option} +
-                                                ": there are not ports enough for all nodes from " +
+                                                ": not enough ports for all nodes from " +
                                                 std::to_string(first) + " on");
   if (first != 0)
     first = static_cast<uint16_t>(first + i);

@@ -125,7 +125,7 @@ It works. The cluster runs until Ctrl-C. In another terminal, try:
   $build/bin/kai-admin --node=127.0.0.1:$cluster_port locate greeting
 
 Any memcached client works, with any of the ports $port to $((port + 4)).
-$top/conf/kai.conf lists every option; kai-node --help shows them too.
+$top/conf/kai.conf lists every option; $build/bin/kai-node --help shows them too.
 TEXT
 wait "$cluster" && status=0 || status=$?
 cluster=

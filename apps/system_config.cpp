@@ -31,7 +31,7 @@ caf::error check_caf_value(const std::string& name, const caf::config_value& val
       *word != caf::atom("stealing"))
     return wrong("is not one of sharing, stealing");
   if (name == "middleman.network-backend" && word && *word != caf::atom("default"))
-    return wrong("is not one of default");
+    return wrong("is not \"default\", the only one there is");
   if (name == "middleman.manual-multiplexing" && caf::get_if<bool>(&value) && caf::get<bool>(value))
     return wrong("is for tests only");
   return caf::none;

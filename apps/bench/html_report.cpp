@@ -50,9 +50,14 @@ std::string load(const json& run) {
   const auto& o = run.at("options");
   auto count = [&](const char* name) { return human_count(o.at(name).get<uint64_t>()); };
   auto fixed = o.at("rate").get<uint64_t>();
-  return count("connections") + " connections, pipeline " + count("pipeline") + ", " +
+  auto smallest = o.at("value_bytes_min") == o.at("value_bytes_max")
+                      ? std::string{}
+                      : count("value_bytes_min") + " to ";
+  return o.at("protocol").get<std::string>() + " protocol, " + count("connections") +
+         " connections, pipeline " + count("pipeline") + ", " +
          human_count(static_cast<uint64_t>(o.at("get_ratio").get<double>() * 100 + 0.5)) +
-         " % reads, " + count("value_bytes_max") + " B, " + count("keys") + " keys" +
+         " % reads, " + smallest + count("value_bytes_max") + " B, " + count("keys") + " keys, " +
+         o.at("distribution").get<std::string>() +
          (fixed > 0 ? ", " + human_count(fixed) + "/s fixed" : "");
 }
 
@@ -76,6 +81,8 @@ std::vector<table_row> table_rows() {
       latency_row("set p99.9", "sets", "p999"),
       latency_row("set max", "sets", "max"),
       {"sets failed", [](const json& run) { return failed(run.at("sets")); }},
+      {"due but unsent, not in the percentiles",
+       [](const json& run) { return human_count(run.at("unsent").get<uint64_t>()); }},
       {"client CPU seconds",
        [](const json& run) {
          return std::to_string(run.at("client").at("cpu_seconds").get<double>()).substr(0, 5);

@@ -117,7 +117,8 @@ json to_json(const run_options& options, const run_result& result) {
     document["verification"] = {{"checked", totals.values_checked},
                                 {"wrong", totals.values_wrong},
                                 {"stale", totals.values_stale},
-                                {"missing", totals.values_missing}};
+                                {"missing", totals.values_missing},
+                                {"of_any_age", totals.reads_without_floor}};
   return document;
 }
 

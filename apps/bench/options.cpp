@@ -38,7 +38,8 @@ constexpr std::string_view text_of_help =
                             the intended one; 0: as fast as answered 0
   --preload                 first store every key
   --verify                  check every value, and that no read is
-                            older than an acknowledged write
+                            older than what was acknowledged before
+                            it (writes that were alone on their key)
   --seed=N                  of keys, kinds and sizes                 1
   --label=TEXT              the run's name in reports                the servers
   --json=FILE|-             all results, as JSON

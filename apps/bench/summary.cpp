@@ -35,7 +35,8 @@ std::string failures(const run_result& result) {
   line("sets timed out", sets.timeouts);
   line("gets lost with their connection", gets.lost);
   line("sets lost with their connection", sets.lost);
-  line("requests due but not sent: the servers were too slow for the rate", result.totals.unsent);
+  line("requests due but not sent, and not in the percentiles: too slow for the rate",
+       result.totals.unsent);
   for (const auto& [name, count] : result.totals.errors.by_name())
     line(name, count);
   for (const auto& [name, count] : result.totals.connection_errors.by_name())
@@ -92,9 +93,10 @@ std::string summary(const run_options& options, const run_result& result) {
   out += failures(result);
   if (options.verify)
     out +=
-        print("verified: %s values, %s wrong, %s stale, %s missing\n",
+        print("verified: %s values, %s wrong, %s stale, %s missing; %s reads could be of any age\n",
               human_count(totals.values_checked).c_str(), human_count(totals.values_wrong).c_str(),
-              human_count(totals.values_stale).c_str(), human_count(totals.values_missing).c_str());
+              human_count(totals.values_stale).c_str(), human_count(totals.values_missing).c_str(),
+              human_count(totals.reads_without_floor).c_str());
   return out;
 }
 

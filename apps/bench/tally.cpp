@@ -98,6 +98,7 @@ void worker_totals::merge(const worker_totals& other) {
   values_wrong += other.values_wrong;
   values_stale += other.values_stale;
   values_missing += other.values_missing;
+  reads_without_floor += other.reads_without_floor;
   errors.merge(other.errors);
   connection_errors.merge(other.connection_errors);
 }

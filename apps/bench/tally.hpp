@@ -81,6 +81,8 @@ struct worker_totals {
   uint64_t values_stale = 0;
   /// Misses of keys with an acknowledged write.
   uint64_t values_missing = 0;
+  /// Reads that any age and a miss were right for (history::floor).
+  uint64_t reads_without_floor = 0;
   /// Lines that requests of the measured time were answered with.
   error_counts errors;
   /// Why connections could not be made or ended.

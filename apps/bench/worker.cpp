@@ -45,6 +45,8 @@ caf::error worker::preload() {
   preload_left_ = options_.keys > index_ ? (options_.keys - index_ - 1) / options_.threads + 1 : 0;
   last_answer_ = now_nanos();
   loop();
+  if (preload_left_ > 0 && !preload_error_)
+    preload_error_ = failure(errc::refused, "preload: stopped before all keys were stored");
   return preload_error_;
 }
 
@@ -72,7 +74,7 @@ void worker::run(nanos begin) {
 bool worker::finished(nanos now) const {
   if (phase_ == phase::preload)
     return preload_left_ == 0 || preload_error_ || context_.stop->load(std::memory_order_relaxed);
-  return now >= end_ && in_flight_ == 0;
+  return now >= end_ && in_flight_ == 0 && (phase_ == phase::closed_loop || schedule_over_);
 }
 
 void worker::loop() {
@@ -89,7 +91,7 @@ void worker::loop() {
 
 void worker::wait_for_events(nanos now) {
   auto until = next_tick_;
-  if (phase_ == phase::open_loop && line_size_ > 0)
+  if (phase_ == phase::open_loop && line_size_ > 0 && !schedule_over_)
     until = std::min(until, static_cast<nanos>(std::ceil(next_due_)));
   auto wait = std::max<nanos>(until - now, 0);
   timespec timeout{wait / second, wait % second};
@@ -170,6 +172,11 @@ void worker::stand_in_line(connection& c) {
 }
 
 void worker::fill_from_schedule(nanos now) {
+  // At the end once more, for what fell due since the last turn: a free connection takes it. What
+  // waits for one then stays unsent.
+  if (schedule_over_)
+    return;
+  schedule_over_ = now >= end_;
   // What the warm-up could not send is not owed by the measured time.
   if (now >= measure_begin_ && next_due_ < static_cast<double>(measure_begin_)) {
     auto behind = std::ceil((static_cast<double>(measure_begin_) - next_due_) / interval_);
@@ -224,7 +231,6 @@ void worker::end_in_flight(connection& c, nanos now, const std::string& why) {
       ++kind.timeouts;
       kind.latency.record(static_cast<uint64_t>((now - r.intended) / 1000));
     }
-    last_measured_ = now;
   }
 }
 

@@ -42,7 +42,8 @@ public:
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
-  /// Stores its share of all keys, again where a server failed. The error says which key and why.
+  /// Stores its share of all keys, again where a server failed. The error says which key and why,
+  /// or that it was stopped before.
   caf::error preload();
 
   /// Runs the warm-up from `begin` on, then the measured time, then waits for what is under way.
@@ -50,8 +51,8 @@ public:
 
   const worker_totals& totals() const { return totals_; }
 
-  /// The end of the measured time, or of the last measured request when that is later.
-  nanos ended() const { return std::max(end_, last_measured_); }
+  /// The end of the measured time, or the last measured answer when that is later.
+  nanos ended() const { return std::max(end_, last_answered_); }
 
 private:
   enum class phase : uint8_t { preload, closed_loop, open_loop };
@@ -127,6 +128,8 @@ private:
   uint64_t second_ = 0;
   double interval_ = 0;
   double next_due_ = 0;
+  // At a fixed rate nothing more is sent.
+  bool schedule_over_ = false;
   // Connections with room, oldest first. A deque would allocate as it moves along.
   std::vector<uint32_t> line_;
   size_t line_first_ = 0;
@@ -134,7 +137,8 @@ private:
 
   tally counted_;
   worker_totals totals_;
-  nanos last_measured_ = 0;
+  // Of a request of the measured time.
+  nanos last_answered_ = 0;
 };
 
 } // namespace kai::bench

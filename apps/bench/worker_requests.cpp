@@ -153,7 +153,7 @@ bool worker::answered(outcome how, std::string_view line) {
     if (r.measured) {
       ++(r.kind == request_kind::get ? counted_.gets : counted_.sets).errors;
       totals_.errors.add_line(line);
-      last_measured_ = now_;
+      last_answered_ = now_;
     }
   } else {
     count_success(r, how);
@@ -180,10 +180,11 @@ void worker::count_success(const request& r, outcome how) {
   kind.latency.record(static_cast<uint64_t>((now_ - r.intended) / 1000));
   ++kind.succeeded;
   kind.misses += how == outcome::miss ? 1 : 0;
-  last_measured_ = now_;
+  last_answered_ = now_;
 }
 
 void worker::verify_read(const request& r, outcome how) {
+  totals_.reads_without_floor += r.floor == 0 ? 1 : 0;
   if (how == outcome::miss) {
     totals_.values_missing += r.floor > 0 ? 1 : 0;
     return;

@@ -77,5 +77,6 @@ TEST_CASE("the admin client says that a node can not be reached, and where it wa
   REQUIRE_FALSE(text);
   CHECK(text.error() == errc::peer_down);
   CHECK_THAT(message_of(text.error()),
-             Catch::StartsWith("cannot reach 127.0.0.1:" + std::to_string(gone.port)));
+             Catch::StartsWith("cannot reach 127.0.0.1:" + std::to_string(gone.port)) &&
+                 Catch::EndsWith("--node=HOST:PORT names another member"));
 }

@@ -59,6 +59,21 @@ TEST_CASE("a page shows several runs, and whatever their labels hold") {
   CHECK_THAT(*page, Catch::Contains("SERVER_ERROR N of N replicas: 2"));
 }
 
+TEST_CASE("a page says what was asked for, and what could not be sent") {
+  run_options options;
+  options.protocol = protocol_kind::meta;
+  options.distribution = distribution_kind::zipf;
+  options.value_bytes_min = 100;
+  options.value_bytes_max = 3000;
+  auto result = some_result();
+  result.totals.unsent = 4567;
+  auto page = html_report({to_json(options, result)});
+  REQUIRE(page);
+  CHECK_THAT(*page, Catch::Contains("meta protocol, ") && Catch::Contains(", zipf"));
+  CHECK_THAT(*page, Catch::Contains(" 100 to 3,000 B, "));
+  CHECK_THAT(*page, Catch::Contains("<td>due but unsent, not in the percentiles</td><td>4,567<"));
+}
+
 TEST_CASE("a page of something else is an error, not a crash") {
   auto page = html_report({nlohmann::json{{"format", 1}}});
   REQUIRE_FALSE(page);

@@ -169,6 +169,55 @@ TEST_CASE("at a fixed rate the requests that were due are sent or reported") {
         Approx(200).margin(2));
 }
 
+TEST_CASE("a rate that a server can not take ends in time, and the rest is reported as unsent") {
+  // At most 500 requests per second.
+  scripted_server server{[](uint64_t, bool) {
+    std::this_thread::sleep_for(2ms);
+    return deed::serve;
+  }};
+  auto options = small_run(server);
+  options.connections = 8;
+  options.warmup = 0ms;
+  options.duration = 1500ms;
+  options.timeout = 1s;
+  options.rate = 1000;
+  auto result = bench(options);
+  REQUIRE(result);
+  CHECK(result->elapsed_seconds <= 2.5);
+  const auto& [gets, sets] = result->counted;
+  CHECK(result->totals.unsent >= 700);
+  CHECK(ended(gets) + ended(sets) + result->totals.unsent == Approx(1500).margin(2));
+  // What was under way at the end counts in the last second.
+  for (const auto& row : result->series)
+    CHECK(static_cast<double>(row.gets + row.sets) <= row.seconds * 500 + 2 * 8);
+}
+
+TEST_CASE("requests that are never answered do not stretch the measured time") {
+  scripted_server server{
+      [](uint64_t number, bool) { return number < 100 ? deed::serve : deed::ignore; }};
+  auto options = small_run(server);
+  options.warmup = 0ms;
+  options.timeout = 1s;
+  auto result = bench(options);
+  REQUIRE(result);
+  CHECK(result->counted.gets.timeouts + result->counted.sets.timeouts == 4);
+  CHECK(result->elapsed_seconds < 1);
+}
+
+TEST_CASE("preloading that is stopped before its end is an error") {
+  std::atomic<bool> stop{false};
+  scripted_server server{[&](uint64_t number, bool) {
+    stop = number >= 5;
+    return number < 5 ? deed::serve : deed::ignore;
+  }};
+  auto options = small_run(server);
+  options.preload = true;
+  options.duration = 0ms;
+  auto result = run_bench(options, nullptr, stop);
+  REQUIRE_FALSE(result);
+  CHECK_THAT(kai::message_of(result.error()), Catch::Contains("stopped before all keys"));
+}
+
 TEST_CASE("at a fixed rate a stall delays every request that was due meanwhile") {
   scripted_server server{
       [](uint64_t number, bool) { return number == 20 ? deed::ignore : deed::serve; }};
