@@ -267,8 +267,10 @@ inline constexpr std::chrono::milliseconds load_interval{1000};
 /// not there for down.
 inline constexpr std::chrono::milliseconds recovery_patience{1000};
 
-/// Records that are looked at, per tick of the sync actor, for whether they may go.
+/// Records that are looked at, per tick of the sync actor, for whether they may go; a large one
+/// counts once more for each so many bytes, which take about as long.
 inline constexpr size_t reaped_per_tick = 2000;
+inline constexpr uint64_t reaped_bytes_per_look = 4096;
 
 /// Records of a partition that went to others: how many are dropped in one step, how long after
 /// they went, and the wait between two steps.
