@@ -503,7 +503,13 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
   if (st.context->options.storage.engine == engine_kind::memory)
     st.clock_bound = UINT64_MAX;
   hint_limits for_hints;
-  for_hints.age = limits::hint_age(st.context->options.storage.grace);
+  auto& options = st.context->options.storage;
+  for_hints.age = limits::hint_age(options.grace);
+  if (options.engine == engine_kind::memory) {
+    for_hints.bytes = limits::hint_bytes_within(options.memory_limit, for_hints.bytes);
+    for_hints.target_bytes =
+        limits::hint_bytes_within(options.memory_limit, for_hints.target_bytes);
+  }
   st.hints.use(for_hints);
   st.idle_since = self->home_system().clock().now();
   self->delayed_send(self, limits::flush_interval, tick_atom::value);

@@ -122,6 +122,13 @@ constexpr std::chrono::nanoseconds hint_age(std::chrono::nanoseconds grace) {
   return grace / 4 * 3;
 }
 
+/// The same of a memory engine that may take `memory_limit` bytes (0: any): hints are never
+/// evicted, and shall leave room for data.
+constexpr uint64_t hint_bytes_within(uint64_t memory_limit, uint64_t most) {
+  constexpr uint64_t part = 8;
+  return memory_limit != 0 && memory_limit / part < most ? memory_limit / part : most;
+}
+
 /// Hints that are on their way to their members at once, their bytes, and how many a vnode looks at
 /// to find them.
 inline constexpr size_t hints_in_flight_max = 128;

@@ -17,11 +17,14 @@ namespace {
 /// A memory engine that fails when told to, and shows what was asked of it.
 class fake_engine : public engine {
 public:
-  fake_engine() {
-    memory_engine_options options;
-    options.partitions = 1;
-    inner_ = make_engine(std::move(options));
+  /// `memory_limit`: it evicts above; 0: it has none.
+  explicit fake_engine(uint64_t memory_limit = 0) {
+    options_.partitions = 1;
+    options_.memory_limit = memory_limit;
+    options_.evict = memory_limit != 0;
+    lose_all();
   }
+  void lose_all() { inner_ = make_engine(options_); }
 
   caf::expected<std::optional<record>> read(partition_id p, area where,
                                             std::string_view key) override {
@@ -63,13 +66,17 @@ public:
   int meta_writes = 0;
 
 private:
+  memory_engine_options options_;
   std::shared_ptr<engine> inner_;
 };
 
 struct vnode_world : virtual_time {
-  explicit vnode_world(engine_kind kind = engine_kind::leveldb) {
+  explicit vnode_world(engine_kind kind = engine_kind::leveldb, uint64_t memory_limit = 0)
+      : storage(std::make_shared<fake_engine>(memory_limit)) {
     context = make_context("here");
     context->options.storage.engine = kind;
+    context->options.storage.memory_limit = memory_limit;
+    context->options.storage.evict = memory_limit ? eviction::lru : eviction::none;
     vnode =
         own(spawn_on_loop<vnode_actor>(sys, kai::vnode, context, std::shared_ptr<engine>(storage),
                                        engine_factory{}, losses, window, nullptr));
@@ -106,7 +113,7 @@ struct vnode_world : virtual_time {
   record held() { return std::get<record_answer>(one(read_call{}).what).value; }
 
   context_ptr context;
-  std::shared_ptr<fake_engine> storage = std::make_shared<fake_engine>();
+  std::shared_ptr<fake_engine> storage;
   losses_ptr losses = std::make_shared<engine_losses>();
   std::shared_ptr<record_cache> cache = std::make_shared<record_cache>(1024 * 1024);
   std::shared_ptr<read_window> window = std::make_shared<read_window>(cache);
@@ -378,6 +385,43 @@ TEST_CASE("a hint that the engine can not write is refused and in no count") {
   auto got = w.one(hint_call{"n7", by_another_node(w.wall_now(), "kept")});
   CHECK(failure_in(got).reason == errc::storage_failed);
   CHECK(w.ask<vnode_report>(w.vnode, report_atom::value)->hints.count() == 0);
+}
+
+TEST_CASE("hints leave room for data in a memory engine with a limit") {
+  constexpr uint64_t limit = 1024 * 1024;
+  vnode_world w{engine_kind::memory, limit};
+  auto carry_out = [&](const std::string& key, decltype(call::what) what) {
+    vnode_batch batch;
+    batch.reply_to = caf::actor_cast<caf::strong_actor_ptr>(w.self);
+    auto& x = batch.calls.emplace_back();
+    x.key = blob::copy_of(key);
+    x.what = std::move(what);
+    w.self->send(w.vnode, std::move(batch));
+    w.run();
+    return w.received<answer_batch>().at(0).answers.at(0);
+  };
+  std::string kilobyte(1024, 'v');
+  auto set = ::apply(mutation_kind::set, kilobyte);
+  constexpr uint64_t keys = 500;
+  for (uint64_t i = 0; i < keys; ++i)
+    applied(carry_out("key" + std::to_string(i), set));
+  uint64_t kept = 0;
+  for (int i = 0; i < 2000; ++i) {
+    auto x = by_another_node(w.wall_now(), kilobyte);
+    auto target = "n" + std::to_string(i % 4);
+    auto got = carry_out("hinted" + std::to_string(i), hint_call{target, x});
+    if (std::holds_alternative<stored_answer>(got.what))
+      ++kept;
+    else
+      CHECK(failure_in(got).reason == errc::overloaded);
+  }
+  CHECK(kept > 50);
+  CHECK(kept <= 128);
+  auto report = w.ask<vnode_report>(w.vnode, report_atom::value);
+  REQUIRE(report);
+  CHECK(report->hints.count() == kept);
+  CHECK(report->keys == keys);
+  CHECK(applied(carry_out("new", set)).result.kind == outcome_kind::stored);
 }
 
 TEST_CASE("a store merges, and one that brings nothing new writes nothing") {
