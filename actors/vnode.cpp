@@ -425,7 +425,7 @@ void run_all(pointer self) {
     if (st.loop)
       send_answers(self, *st.loop, w.reply_to, std::move(w.answers));
     else
-      self->send(caf::actor_cast<answer_batch_sink>(w.reply_to), std::move(w.answers));
+      send_answers(self, w.reply_to, std::move(w.answers));
   }
   note_losses(st);
 }

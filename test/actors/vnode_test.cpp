@@ -424,6 +424,26 @@ TEST_CASE("hints leave room for data in a memory engine with a limit") {
   CHECK(applied(carry_out("new", set)).result.kind == outcome_kind::stored);
 }
 
+TEST_CASE("large answers come in several messages, each call's once") {
+  vnode_world w;
+  auto large = by_another_node(5, std::string(900'000, 'x'));
+  w.one(store_call{large});
+  w.send({read_call{}, read_call{true}, read_call{}, read_call{}});
+  w.run();
+  auto got = w.received<answer_batch>();
+  CHECK(got.size() == 3);
+  uint64_t next = 100;
+  for (auto& batch : got) {
+    CHECK(batch.header.clock != 0);
+    for (auto& x : batch.answers) {
+      CHECK(x.id == next++);
+      if (auto found = std::get_if<record_answer>(&x.what))
+        CHECK(found->value == large);
+    }
+  }
+  CHECK(next == 104);
+}
+
 TEST_CASE("a store merges, and one that brings nothing new writes nothing") {
   vnode_world w;
   auto a = by_another_node(10, "a");
