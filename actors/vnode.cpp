@@ -290,13 +290,15 @@ private:
   std::vector<uint64_t> hashes_;
 };
 
-/// What the engine lost since: its trees are wrong, and where everything went, the node knows
-/// nothing of its partitions.
+/// What the engine lost since: its trees are wrong, and so are the tallies of hints. Where
+/// everything went, the node knows nothing of its partitions, and the clock's bound is on no disk.
 void note_losses(vnode_state& st) {
   if (!st.losses || (!st.losses->all && st.losses->partitions.empty()))
     return;
   auto lost = std::exchange(*st.losses, {});
+  st.hints.count_again();
   if (lost.all) {
+    st.clock_bound = 0;
     st.trees.forget(std::nullopt);
     st.behind.assign(st.behind.size(), true);
     st.publish();

@@ -618,6 +618,34 @@ TEST_CASE("a vnode whose engine lost everything is behind again") {
   CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
 }
 
+TEST_CASE("hints that the engine lost are in no count, and those that come are") {
+  vnode_world w;
+  auto hints = [&] { return w.ask<vnode_report>(w.vnode, report_atom::value)->hints; };
+  w.one(hint_call{"n7", by_another_node(w.wall_now(), "lost")});
+  CHECK(hints().count() == 1);
+  w.storage->lose_all();
+  SECTION("all") { w.losses->all = true; }
+  SECTION("those of a partition") { w.losses->partitions = {0}; }
+  w.one(hint_call{"n8", by_another_node(w.wall_now(), "kept")});
+  CHECK_FALSE(hints().exact);
+  w.advance(2 * limits::flush_interval);
+  CHECK(hints().exact);
+  CHECK(hints().count() == 1);
+  CHECK(hints().held.count("n8") == 1);
+}
+
+TEST_CASE("a bound of the clock that the engine lost is written again before the next dot") {
+  vnode_world w;
+  w.one(apply(mutation_kind::set, "v"));
+  w.storage->lose_all();
+  w.losses->all = true;
+  w.one(read_call{});
+  auto written = applied(w.one(apply(mutation_kind::set, "v"))).value.versions.at(0).written;
+  hybrid_clock restarted;
+  REQUIRE_FALSE(restore_clock(*w.storage, restarted));
+  CHECK(restarted.issue(0) > written.clock);
+}
+
 TEST_CASE("a vnode that is stopped writes what waits and ends") {
   vnode_world w;
   w.send({apply(mutation_kind::set, "last")});
