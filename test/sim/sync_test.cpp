@@ -65,3 +65,27 @@ TEST_CASE("a cache drops its delete marks after the grace, and not before") {
   CHECK(tombstones(*cluster) == 3000);
   CHECK(cluster->run_until([&] { return tombstones(*cluster) == 0; }, 30s));
 }
+
+TEST_CASE("values that are long on their way get to a node that joins") {
+  sim_options options;
+  options.nodes = 3;
+  options.founders = 2;
+  auto cluster = sim_cluster::founded(options);
+  constexpr size_t count = 20;
+  mutation change;
+  change.value = blob::copy_of(std::string(500'000, 'v'));
+  REQUIRE(change_all(*cluster, 0, count, change, outcome_kind::stored) == count);
+  // Longer than a client would wait, and all of them together than a connection may be silent.
+  for (size_t i : {0, 1})
+    cluster->network().narrow(i, 2, 1'000'000);
+  cluster->restart(2);
+  auto filled = [&] {
+    auto& topo = cluster->node(0).loop->view->topo;
+    return topo.members.size() == 3 && at_rest(topo);
+  };
+  REQUIRE(cluster->run_until(filled, 60s));
+  std::vector<std::string> keys;
+  for (size_t i = 0; i < count; ++i)
+    keys.push_back("key" + std::to_string(i));
+  CHECK(compare_replicas(*cluster, keys).empty());
+}
