@@ -274,6 +274,13 @@ inline constexpr std::chrono::milliseconds load_interval{1000};
 /// not there for down.
 inline constexpr std::chrono::milliseconds recovery_patience{1000};
 
+/// How long a delete mark stays: longer than the grace, so that a replica that comes back with a
+/// copy of its data just within the grace has time to be compared.
+template <class Duration>
+constexpr Duration reap_age(Duration grace) {
+  return grace + grace / 4;
+}
+
 /// Records that are looked at, per tick of the sync actor, for whether they may go; a large one
 /// counts once more for each so many bytes, which take about as long.
 inline constexpr size_t reaped_per_tick = 2000;
