@@ -34,7 +34,7 @@ void flush(pointer self) {
   st.flush_due = false;
   for (auto& x : std::exchange(st.out, {})) {
     x.batch.header = header_of(st);
-    self->send(caf::actor_cast<answer_batch_sink>(x.reply_to), std::move(x.batch));
+    send_answers(self, x.reply_to, std::move(x.batch));
   }
 }
 

@@ -100,7 +100,19 @@ void hint_store::count_from_start(uint32_t partitions) {
     counting_ = hint_cursor{};
 }
 
+void hint_store::count_again() {
+  places_.clear();
+  bytes_ = 0;
+  report_.held.clear();
+  // They are met when they are written.
+  for (auto& [name, x] : changes_)
+    x.count = x.bytes = 0;
+  count_from_start(partitions_);
+}
+
 void hint_store::count_some(engine& storage, size_t most) {
+  if (changed())
+    return;
   // A partition without hints is a look, too.
   for (size_t looked = 0; counting_ && looked < most; ++looked) {
     auto partition = counting_->partition;

@@ -32,6 +32,9 @@ public:
 
   /// After a start: counts what the engine holds already, some at a time, of so many partitions.
   void count_from_start(uint32_t partitions);
+  /// The engine has lost something: what is in the tallies may not be there.
+  void count_again();
+  /// Not while changes wait to be written.
   void count_some(engine& storage, size_t most);
 
   /// errc::overloaded: it would be too much, nothing was kept. Errors of the engine.

@@ -181,7 +181,7 @@ struct reap_order {
   sync_times times;
 };
 
-/// `more`: go on at `next`. `seen`: records that were looked at.
+/// `more`: go on at `next`. `seen`: records that were looked at (limits::reaped_per_tick).
 struct reap_result {
   bool more = false;
   uint64_t next = 0;

@@ -184,17 +184,25 @@ void flush_at_turn_end(Self* self, const Handle& who, io_loop& loop) {
     self->send(who, flush_batch_atom::value);
 }
 
+/// Sends answers to calls, by messages of their own.
+template <class Self>
+void send_answers(Self* self, const caf::strong_actor_ptr& to, answer_batch answers) {
+  auto sink = caf::actor_cast<answer_batch_sink>(to);
+  in_parts(std::move(answers),
+           [&](answer_batch part, size_t) { self->send(sink, std::move(part)); });
+}
+
 /// Sends answers to a node's calls, with what else goes there at the end of the turn where somebody
 /// does.
 template <class Self>
 void send_answers(Self* self, io_loop& loop, const caf::strong_actor_ptr& to,
                   answer_batch answers) {
   auto route = loop.replies.find(to);
-  if (!route) {
-    self->send(caf::actor_cast<answer_batch_sink>(to), std::move(answers));
-    return;
-  }
-  route->box->add_reply(to, std::move(answers));
+  if (!route)
+    return send_answers(self, to, std::move(answers));
+  in_parts(std::move(answers), [&](answer_batch part, size_t bytes) {
+    route->box->add_reply(to, std::move(part), bytes);
+  });
   if (!std::exchange(route->box->flush_due, true))
     flush_at_turn_end(self, route->peer, loop);
 }

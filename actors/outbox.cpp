@@ -1,16 +1,10 @@
 #include "actors/outbox.hpp"
 
 #include <algorithm>
-#include <iterator>
-
-#include "protocol/limits.hpp"
 
 namespace kai {
 
-void outbox::add_reply(const caf::strong_actor_ptr& to, answer_batch x) {
-  size_t bytes = 0;
-  for (auto& y : x.answers)
-    bytes += size_of(y);
+void outbox::add_reply(const caf::strong_actor_ptr& to, answer_batch x, size_t bytes) {
   auto* last = replies.empty() ? nullptr : &replies.back();
   if (!last || last->to != to || last->batch.header.epoch != x.header.epoch ||
       last->bytes + bytes > limits::batch_bytes_max) {

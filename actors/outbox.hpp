@@ -1,9 +1,12 @@
 #pragma once
 
+#include <iterator>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "actors/interfaces.hpp"
+#include "protocol/limits.hpp"
 
 namespace kai {
 
@@ -30,9 +33,29 @@ struct outbox {
   bool flush_due = false;
 
   /// Behind the last ones for the same, where these were made under the same epoch.
-  void add_reply(const caf::strong_actor_ptr& to, answer_batch x);
+  void add_reply(const caf::strong_actor_ptr& to, answer_batch x, size_t bytes);
 };
 
 using outbox_ptr = std::shared_ptr<outbox>;
+
+/// Calls `send(answer_batch, bytes)` with `x`, or, where it would be a large message, with parts of
+/// it: a receiver drops what is above limits::message_bytes_max.
+template <class Send>
+void in_parts(answer_batch x, Send send) {
+  auto from = x.answers.begin();
+  size_t bytes = 0;
+  for (auto i = from; i != x.answers.end(); ++i) {
+    auto next = size_of(*i);
+    if (bytes > 0 && bytes + next > limits::batch_bytes_max) {
+      std::vector<answer> part{std::make_move_iterator(from), std::make_move_iterator(i)};
+      send(answer_batch{x.header, std::move(part)}, bytes);
+      from = i;
+      bytes = 0;
+    }
+    bytes += next;
+  }
+  x.answers.erase(x.answers.begin(), from);
+  send(std::move(x), bytes);
+}
 
 } // namespace kai

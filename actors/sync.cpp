@@ -302,11 +302,15 @@ void fall_behind(pointer self) {
 
 // --- reaping -------------------------------------------------------------------------------------
 
-/// Since when all replicas of the partition were found equal; 0: not yet.
+/// Since when all replicas of the partition were found equal; 0: not yet. A cache compares nothing:
+/// there the grace alone counts, for marks that stayed would in the end leave room for nothing
+/// else.
 timestamp in_sync_since(sync_state& st, partition_id partition) {
   auto result = st.context->now();
   if (st.view->moves(partition))
     return 0;
+  if (evicts(st))
+    return result;
   for (auto other : st.view->replicas(partition))
     if (other != st.view->self)
       result = std::min(result, partner_of(st, other).ever_equal_at[partition]);
@@ -415,6 +419,20 @@ void on_view(pointer self, const view_ptr& view) {
   }
 }
 
+void keep_equal(pointer self, bool stopped) {
+  auto& st = self->state;
+  auto time = now(self);
+  if (stopped)
+    fall_behind(self);
+  if (st.next_poll <= time) {
+    st.next_poll = time + limits::sync_retry;
+    ask_vnodes(self);
+  }
+  compare_due(self);
+  ask_for_load(self);
+  end_recovery(self);
+}
+
 void on_tick(pointer self) {
   auto& st = self->state;
   auto time = now(self);
@@ -426,17 +444,8 @@ void on_tick(pointer self) {
                                                    st.context->options.storage.grace / 10);
     st.note_alive();
   }
-  if (evicts(st))
-    return;
-  if (stopped)
-    fall_behind(self);
-  if (st.next_poll <= time) {
-    st.next_poll = time + limits::sync_retry;
-    ask_vnodes(self);
-  }
-  compare_due(self);
-  ask_for_load(self);
-  end_recovery(self);
+  if (!evicts(st))
+    keep_equal(self, stopped);
   st.reap_seen = 0;
   reap_on(self);
 }

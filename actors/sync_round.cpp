@@ -52,6 +52,8 @@ private:
     record mine;
     record theirs;
     uint64_t bytes = 0;
+    /// It came to nothing, and is to be done once more.
+    bool again = false;
   };
 
   template <class Body>
@@ -166,7 +168,8 @@ private:
     compared_.clear();
     found_leaves_.clear();
     std::vector<std::pair<member_index, call>> calls;
-    auto many = rhythm().lot(limits::sync_leaves_in_flight, leaf_keys_ * key_bytes_);
+    auto key_bytes = lots_.bytes_each() ? lots_.bytes_each() : limits::busy_lot_bytes;
+    auto many = rhythm().lot(limits::sync_leaves_in_flight, leaf_keys_ * key_bytes);
     for (; !leaves_.empty() && compared_.size() < many; leaves_.pop_front()) {
       auto [partition, leaf] = leaves_.front();
       compared_.push_back(partition);
@@ -205,7 +208,7 @@ private:
       auto chosen = thorough ? all : times;
       chosen.all = view_->moves(compared_[i]);
       for (auto& x : differing_keys(found_leaves_[2 * i], found_leaves_[2 * i + 1], chosen))
-        keys_.push_back({compared_[i], std::move(x), {}, {}, 0});
+        keys_.push_back({compared_[i], std::move(x), {}, {}, 0, false});
     }
     rest_before(&round::next_keys);
   }
@@ -218,8 +221,9 @@ private:
     std::erase_if(keys_, [this](auto& x) { return failed(x.partition); });
     jobs_.clear();
     asked_.clear();
+    late_ = false;
     std::vector<std::pair<member_index, call>> calls;
-    auto many = rhythm().lot(limits::sync_keys_in_flight, key_bytes_);
+    auto many = lots_.next(rhythm().lot(limits::sync_keys_in_flight, lots_.bytes_each()));
     for (; !keys_.empty() && jobs_.size() < many; keys_.pop_front()) {
       auto index = jobs_.size();
       jobs_.push_back(std::move(keys_.front()));
@@ -227,20 +231,18 @@ private:
       for (auto own : {true, false})
         if (own ? job.what.mine : job.what.theirs) {
           calls.emplace_back(own ? view_->self : plan_.other,
-                             call_for(job.partition, read_call{}, job.what.key));
+                             call_for(job.partition, read_call{false, true}, job.what.key));
           asked_.emplace_back(index, own);
         }
     }
     if (jobs_.empty())
       return next_leaves();
-    key_bytes_ = 0;
     ask(std::move(calls), &round::on_record, &round::exchange);
   }
 
   void on_record(size_t position, answer& x) {
     auto [index, own] = asked_[position];
     auto& job = jobs_[index];
-    key_bytes_ = std::max<uint64_t>(key_bytes_, size_of(x));
     if (auto found = std::get_if<record_answer>(&x.what)) {
       job.bytes = std::max<uint64_t>(job.bytes, size_of(x));
       (own ? job.mine : job.theirs) = std::move(found->value);
@@ -249,6 +251,17 @@ private:
     // What is damaged here is replaced by what they have.
     auto why = std::get_if<failed_answer>(&x.what);
     if (!why || why->reason != errc::damaged || !(own ? job.what.theirs : job.what.mine))
+      come_to_nothing(job, x);
+  }
+
+  /// What came too late as one of many is done again, as one of fewer.
+  void come_to_nothing(key_job& job, const answer& x) {
+    auto why = std::get_if<failed_answer>(&x.what);
+    auto late = why && (why->reason == errc::timed_out || why->reason == errc::overloaded);
+    late_ = late_ || late;
+    if (late && jobs_.size() > 1)
+      job.again = true;
+    else
       failed_.insert(job.partition);
   }
 
@@ -257,6 +270,8 @@ private:
     std::vector<std::pair<member_index, call>> calls;
     for (size_t i = 0; i < jobs_.size(); ++i) {
       auto& job = jobs_[i];
+      if (job.again)
+        continue;
       auto merged = merge(job.mine, job.theirs);
       for (auto own : {true, false})
         if (!merged.empty() && merged != (own ? job.mine : job.theirs)) {
@@ -269,6 +284,16 @@ private:
   }
 
   void on_exchanged() {
+    uint64_t largest = 0;
+    for (auto& x : jobs_) {
+      largest = std::max(largest, x.bytes);
+      if (x.again)
+        keys_.push_front({x.partition, std::move(x.what), {}, {}, 0, false});
+    }
+    if (late_)
+      lots_.too_much(jobs_.size());
+    else if (largest > 0)
+      lots_.came(jobs_.size(), largest);
     if (keys_.empty())
       next_keys();
     else
@@ -278,10 +303,8 @@ private:
   void on_stored(size_t position, answer& x) {
     auto [index, own] = asked_[position];
     auto& st = self_->state;
-    if (!std::holds_alternative<stored_answer>(x.what)) {
-      failed_.insert(jobs_[index].partition);
-      return;
-    }
+    if (!std::holds_alternative<stored_answer>(x.what))
+      return come_to_nothing(jobs_[index], x);
     ++(own ? st.counted.keys_received : st.counted.keys_sent);
     if (own)
       st.received.add(jobs_[index].bytes, now().time_since_epoch());
@@ -296,9 +319,10 @@ private:
   std::set<partition_id> failed_;
 
   sync_state::time_point lot_began_;
-  /// About as large is a record, and so many are in a leaf: as the largest of the last lot. Of the
-  /// first nothing is known.
-  uint64_t key_bytes_ = limits::busy_lot_bytes;
+  record_lots lots_;
+  /// Something of the lot at hand came too late.
+  bool late_ = false;
+  /// So many keys are in a leaf: as the largest of the last lot.
   uint64_t leaf_keys_ = 1;
 
   size_t next_ = 0;

@@ -292,13 +292,15 @@ private:
   std::vector<uint64_t> hashes_;
 };
 
-/// What the engine lost since: its trees are wrong, and where everything went, the node knows
-/// nothing of its partitions.
+/// What the engine lost since: its trees are wrong, and so are the tallies of hints. Where
+/// everything went, the node knows nothing of its partitions, and the clock's bound is on no disk.
 void note_losses(vnode_state& st) {
   if (!st.losses || (!st.losses->all && st.losses->partitions.empty()))
     return;
   auto lost = std::exchange(*st.losses, {});
+  st.hints.count_again();
   if (lost.all) {
+    st.clock_bound = 0;
     st.trees.forget(std::nullopt);
     st.behind.assign(st.behind.size(), true);
     st.publish();
@@ -427,7 +429,7 @@ void run_all(pointer self) {
     if (st.loop)
       send_answers(self, *st.loop, w.reply_to, std::move(w.answers));
     else
-      self->send(caf::actor_cast<answer_batch_sink>(w.reply_to), std::move(w.answers));
+      send_answers(self, w.reply_to, std::move(w.answers));
   }
   note_losses(st);
 }
@@ -505,7 +507,13 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
   if (st.context->options.storage.engine == engine_kind::memory)
     st.clock_bound = UINT64_MAX;
   hint_limits for_hints;
-  for_hints.age = limits::hint_age(st.context->options.storage.grace);
+  auto& options = st.context->options.storage;
+  for_hints.age = limits::hint_age(options.grace);
+  if (options.engine == engine_kind::memory) {
+    for_hints.bytes = limits::hint_bytes_within(options.memory_limit, for_hints.bytes);
+    for_hints.target_bytes =
+        limits::hint_bytes_within(options.memory_limit, for_hints.target_bytes);
+  }
   st.hints.use(for_hints);
   st.idle_since = self->home_system().clock().now();
   self->delayed_send(self, limits::flush_interval, tick_atom::value);

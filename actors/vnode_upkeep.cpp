@@ -11,12 +11,13 @@ caf::result<reap_result> reap(vnode_state& st, const reap_order& x) {
   reap_result result;
   auto flushed = st.context->flushed();
   auto look = [&](uint64_t hash, const blob& key, record&& value) {
-    if (result.seen++ >= limits::reaped_per_tick && hash != result.next) {
+    if (result.seen >= limits::reaped_per_tick && hash != result.next) {
       result.more = true;
       result.next = hash;
       return false;
     }
     result.next = hash;
+    result.seen += 1 + footprint_of(key.view(), value).bytes / limits::reaped_bytes_per_look;
     if (reapable(over_since(value, flushed), x.in_sync, x.times)) {
       gone.emplace_back(key, digest_of(key.view(), value));
       batch.remove(x.partition, area::data, key, footprint_of(key.view(), value));

@@ -1,3 +1,4 @@
+// long: a backup and its way back, partition by partition
 #include "apps/backup.hpp"
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 
 #include "protocol/errc.hpp"
 #include "protocol/merkle.hpp"
+#include "protocol/pace.hpp"
 #include "protocol/quorum.hpp"
 
 namespace kai {
@@ -61,8 +63,9 @@ caf::error too_few(const topology& t, partition_id partition, size_t got, size_t
 /// One partition on its way into a file.
 class partition_copy {
 public:
-  partition_copy(cluster_client& cluster, partition_id partition)
-      : cluster_(cluster), partition_(partition) {}
+  /// `lots`: what is known of the size of records from partitions before.
+  partition_copy(cluster_client& cluster, partition_id partition, record_lots& lots)
+      : cluster_(cluster), partition_(partition), lots_(lots) {}
 
   caf::error run(backup_writer& out) {
     auto& t = cluster_.current();
@@ -159,13 +162,18 @@ private:
       if (x.over)
         continue;
       lot.emplace_back(key, &x);
-      if (lot.size() == lot_keys) {
+      if (lot.size() >= next_lot()) {
         if (auto err = copy_lot(lot, out))
           return err;
         lot.clear();
       }
     }
     return lot.empty() ? caf::error{} : copy_lot(lot, out);
+  }
+
+  size_t next_lot() const {
+    auto bytes = lots_.bytes_each();
+    return lots_.next(bytes > 0 ? std::min<uint64_t>(lot_keys, lot_bytes / bytes) : lot_keys);
   }
 
   caf::error copy_lot(const std::vector<std::pair<std::string_view, const found_key*>>& lot,
@@ -185,14 +193,21 @@ private:
         }
     auto answers = cluster_.ask(std::move(calls));
     std::vector<record> merged(lot.size());
+    size_t largest = 0;
     for (size_t i = 0; i < answers.size(); ++i) {
       if (auto err = refusal(answers[i]))
         return err;
       auto found = std::get_if<record_answer>(&answers[i].what);
-      if (!found)
-        return failed(answers[i]);
+      if (!found) {
+        auto err = failed(answers[i]);
+        if (err == errc::timed_out || err == errc::overloaded)
+          lots_.too_much(lot.size());
+        return err;
+      }
+      largest = std::max(largest, size_of(answers[i]));
       merged[of_key[i]] = merge(merged[of_key[i]], found->value);
     }
+    lots_.came(lot.size(), largest);
     for (size_t k = 0; k < lot.size(); ++k)
       if (!merged[k].empty())
         out.add(lot[k].first, merged[k]);
@@ -221,6 +236,7 @@ private:
 
   cluster_client& cluster_;
   partition_id partition_;
+  record_lots& lots_;
   std::vector<member_index> replicas_;
   size_t needed_ = 0;
   std::map<std::string, found_key> keys_;
@@ -315,12 +331,13 @@ caf::expected<backup_summary> back_up(cluster_client& cluster,
   backup_summary sum;
   sum.cluster_id = cluster.current().cluster_id;
   sum.partitions = cluster.current().settings.partitions;
+  record_lots lots;
   for (uint32_t i = 0; i < sum.partitions; ++i) {
     auto partition = static_cast<partition_id>(i);
     std::optional<backup_writer> out;
     auto err = persist(cluster, [&] {
       out.emplace(directory, partition);
-      return partition_copy{cluster, partition}.run(*out);
+      return partition_copy{cluster, partition, lots}.run(*out);
     });
     if (err)
       return err;

@@ -122,6 +122,13 @@ constexpr std::chrono::nanoseconds hint_age(std::chrono::nanoseconds grace) {
   return grace / 4 * 3;
 }
 
+/// The same of a memory engine that may take `memory_limit` bytes (0: any): hints are never
+/// evicted, and shall leave room for data.
+constexpr uint64_t hint_bytes_within(uint64_t memory_limit, uint64_t most) {
+  constexpr uint64_t part = 8;
+  return memory_limit != 0 && memory_limit / part < most ? memory_limit / part : most;
+}
+
 /// Hints that are on their way to their members at once, their bytes, and how many a vnode looks at
 /// to find them.
 inline constexpr size_t hints_in_flight_max = 128;
@@ -267,8 +274,17 @@ inline constexpr std::chrono::milliseconds load_interval{1000};
 /// not there for down.
 inline constexpr std::chrono::milliseconds recovery_patience{1000};
 
-/// Records that are looked at, per tick of the sync actor, for whether they may go.
+/// How long a delete mark stays: longer than the grace, so that a replica that comes back with a
+/// copy of its data just within the grace has time to be compared.
+template <class Duration>
+constexpr Duration reap_age(Duration grace) {
+  return grace + grace / 4;
+}
+
+/// Records that are looked at, per tick of the sync actor, for whether they may go; a large one
+/// counts once more for each so many bytes, which take about as long.
 inline constexpr size_t reaped_per_tick = 2000;
+inline constexpr uint64_t reaped_bytes_per_look = 4096;
 
 /// Records of a partition that went to others: how many are dropped in one step, how long after
 /// they went, and the wait between two steps.

@@ -309,6 +309,8 @@ std::chrono::milliseconds deadline_of(const call& x) {
   if (auto service = std::get_if<service_call>(&x.what))
     return service->service == "ping" ? limits::ping_deadline : limits::lead_deadline;
   // What a record that is read has in bytes, nobody knows beforehand.
+  if (auto read = std::get_if<read_call>(&x.what); read && read->patient)
+    return limits::call_deadline + limits::large_value_extra_max;
   auto record_moves = std::holds_alternative<store_call>(x.what) ||
                       std::holds_alternative<hint_call>(x.what) ||
                       std::holds_alternative<apply_call>(x.what);

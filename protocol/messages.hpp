@@ -20,6 +20,8 @@ namespace kai {
 /// The record of a key, or only its digest.
 struct read_call {
   bool digest_only = false;
+  /// A record of any size is waited for. Between the caller and its peer, never over the wire.
+  bool patient = false;
 };
 
 /// Merge `value` into what is there.

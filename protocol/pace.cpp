@@ -29,4 +29,15 @@ pace::duration pace::rest(duration took, size_t jobs) const {
                             limits::busy_rest_min);
 }
 
+size_t record_lots::next(size_t most) const { return std::clamp<size_t>(most, 1, many_); }
+
+void record_lots::came(size_t many, uint64_t largest) {
+  bytes_each_ = largest;
+  // What was less than it could have been says nothing of more.
+  if (many >= many_)
+    many_ = many_ < careful_from_ ? std::min(2 * many_, careful_from_) : many_ + 1;
+}
+
+void record_lots::too_much(size_t many) { many_ = careful_from_ = std::max<size_t>(many / 2, 1); }
+
 } // namespace kai

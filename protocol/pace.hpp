@@ -31,4 +31,27 @@ private:
   bool busy_ = true;
 };
 
+/// How many records are asked for at once by somebody who can not know how large they are: one at
+/// first, then twice as many each time that all came, and, once it was too much, half as many, and
+/// from there on one more each time.
+class record_lots {
+public:
+  /// At least one.
+  size_t next(size_t most) const;
+
+  /// About the size of each, by the largest of the last lot; 0: nothing is known yet.
+  uint64_t bytes_each() const { return bytes_each_; }
+
+  /// All of a lot of `many` came; the largest had so many bytes.
+  void came(size_t many, uint64_t largest);
+  /// Not all of a lot of `many` came in time.
+  void too_much(size_t many);
+
+private:
+  size_t many_ = 1;
+  /// From here on it grows by one.
+  size_t careful_from_ = SIZE_MAX;
+  uint64_t bytes_each_ = 0;
+};
+
 } // namespace kai

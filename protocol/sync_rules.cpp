@@ -15,8 +15,8 @@ timestamp before(timestamp now, std::chrono::microseconds age) {
   return now > span ? now - span : 0;
 }
 
-bool past_grace(timestamp over_since, const sync_times& times) {
-  return over_since != 0 && over_since < before(times.now, times.grace);
+bool over_for(std::chrono::microseconds age, timestamp over_since, timestamp now) {
+  return over_since != 0 && over_since < before(now, age);
 }
 
 bool counts(const entry* mine, const entry* theirs, const sync_times& times) {
@@ -27,7 +27,7 @@ bool counts(const entry* mine, const entry* theirs, const sync_times& times) {
   for (auto x : {mine, theirs}) {
     if (x && x->newest > young)
       return false;
-    over = over && (!x || past_grace(x->over_since, times));
+    over = over && (!x || over_for(times.grace, x->over_since, times.now));
   }
   return !over;
 }
@@ -62,7 +62,7 @@ std::vector<key_difference> differing_keys(const leaf_answer& mine, const leaf_a
 }
 
 bool reapable(timestamp over_since, timestamp in_sync, const sync_times& times) {
-  return past_grace(over_since, times) && over_since < in_sync;
+  return over_for(limits::reap_age(times.grace), over_since, times.now) && over_since < in_sync;
 }
 
 } // namespace kai

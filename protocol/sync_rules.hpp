@@ -45,7 +45,8 @@ std::vector<key_difference> differing_keys(const leaf_answer& mine, const leaf_a
                                            const sync_times& times);
 
 /// Whether a record may be dropped: it was over before all replicas were last found equal, which
-/// was at `in_sync` (0: never), and for longer than the grace.
+/// was at `in_sync` (0: never), and for longer than limits::reap_age. An older copy of a replica's
+/// data that is put back just within the grace has until then to be compared.
 bool reapable(timestamp over_since, timestamp in_sync, const sync_times& times);
 
 } // namespace kai

@@ -283,7 +283,10 @@ record decode_record(byte_reader& in) {
     if (x.seen[i - 1].node >= x.seen[i].node)
       in.fail();
   auto n = in.count(3);
-  x.versions.reserve(n);
+  // A version takes many times the bytes that it may have come in.
+  if (n > limits::siblings_max)
+    in.fail();
+  x.versions.reserve(in.ok() ? n : 0);
   for (; n > 0 && in.ok(); --n)
     x.versions.push_back(decode_version(in, x.seen));
   for (size_t i = 1; i < x.versions.size(); ++i)

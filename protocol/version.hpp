@@ -130,7 +130,8 @@ uint64_t cas_unique(const record& x);
 inline constexpr unsigned cas_clock_shift = 12;
 
 void encode(byte_writer& out, const record& x);
-/// Fails `in` when the bytes are no record, its invariants (order, covering) included.
+/// Fails `in` when the bytes are no record, its invariants (order, covering, as many versions as
+/// merge leaves) included.
 record decode_record(byte_reader& in);
 
 std::string to_string(const dot& x);

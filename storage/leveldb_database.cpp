@@ -56,9 +56,13 @@ leveldb::Status leveldb_database::open_existing() {
 
 leveldb::Status leveldb_database::replace() {
   db_.reset();
-  auto status = move_aside();
-  if (status.ok())
-    status = open_existing();
+  auto holds_something = env_.FileExists(directory_ + "/CURRENT") || lost_its_head();
+  if (!replacing_ && holds_something)
+    if (auto status = move_aside(); !status.ok())
+      return status;
+  auto status = open_existing();
+  // The new one may be damaged in its turn.
+  replacing_ = !status.ok() && !says_damaged(status);
   state_ = start_state::emptied;
   return status;
 }

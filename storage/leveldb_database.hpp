@@ -44,7 +44,8 @@ public:
   /// Without room the database stays open, for reads. Not OK: `is_open` may be false.
   leveldb::Status reopen();
 
-  /// Moves the directory aside and opens an empty one.
+  /// Moves the directory aside and opens an empty one. Not OK: to be called again, which goes on
+  /// where it failed.
   leveldb::Status replace();
 
   bool is_open() const { return db_ != nullptr; }
@@ -74,6 +75,8 @@ private:
   leveldb::Options options_;
   std::unique_ptr<leveldb::DB> db_;
   std::string moved_to_;
+  /// The damaged directory is aside, and the one in its place could not be opened yet.
+  bool replacing_ = false;
   start_state state_ = start_state::existing;
 };
 

@@ -17,6 +17,10 @@ constexpr unsigned data_segment_bits = 10;
 /// Records that the clock's hand looks at for one eviction before it takes a marked one.
 constexpr int second_chances_max = 64;
 
+/// Slots that the hand passes for one eviction, delete marks among them: an engine that holds
+/// little else refuses a write rather than hold up what waits behind it, and goes on from there.
+constexpr int passed_max = 4096;
+
 constexpr uint32_t used_mark = 1u << 31;
 constexpr uint32_t live_mark = 1u << 30;
 constexpr uint32_t counted_max = live_mark - 1;
@@ -195,21 +199,27 @@ caf::error memory_engine::make_room(uint64_t bytes) {
 bool memory_engine::evict_one() {
   if (stats_.keys == 0)
     return false;
+  std::optional<record_table::position> victim;
   auto at = data_.lower_bound(clock_hand_);
-  for (int looked = 0;;) {
+  for (int passed = 0, looked = 0; passed < passed_max; ++passed) {
     if (data_.end(at))
       at = data_.lower_bound(0);
     auto& item = data_[at].item;
     auto head = head_of(item);
     if (head & live_mark) {
+      victim = at;
       if (!(head & used_mark) || ++looked > second_chances_max)
         break;
       set_head(item, head & ~used_mark);
     }
     at = data_.next(at);
   }
-  auto hash = data_[at].hash;
-  auto item = data_[at].item;
+  if (!victim) {
+    clock_hand_ = data_.end(at) ? 0 : data_[at].hash;
+    return false;
+  }
+  auto hash = data_[*victim].hash;
+  auto item = data_[*victim].item;
   auto key_bytes = record_table::key_of(item);
   auto key = item.slice(static_cast<size_t>(key_bytes.data() - item.data()), key_bytes.size());
   slot_bytes_ -= data_.slot_bytes();

@@ -18,7 +18,8 @@ struct memory_engine_options {
   /// storage.evict=lru. Approximated by a clock with a second chance: a read marks its record; a
   /// hand goes round the records in hash order, clears marks and takes the first unmarked one (or,
   /// after limits of its own, any). Only live records go: a delete mark that went would let the
-  /// deleted value come back.
+  /// deleted value come back; whoever owns the engine removes those that are old enough. Where the
+  /// hand meets nothing but marks for long the write is refused.
   bool evict = false;
   engine_hooks hooks;
 };

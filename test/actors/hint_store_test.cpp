@@ -251,6 +251,57 @@ TEST_CASE("hints are counted again after a start, some at a time, while they cha
   CHECK(w.all(view_of(true)).size() == 200);
 }
 
+TEST_CASE("after a loss hints are counted again, those on their way to the engine too") {
+  for (auto taken : {true, false}) {
+    world w{true};
+    w.hints.count_from_start(partitions);
+    w.hints.count_some(*w.storage, 1000);
+    REQUIRE_FALSE(w.keep("n1", "lost", value("v", now)));
+    REQUIRE_FALSE(w.keep("n1", "there", value("v", now)));
+    w.write();
+    auto held = w.hints.report().held.at("n1").bytes;
+    write_batch damage;
+    auto lost = hint_for("n1", "lost", value("v", now));
+    damage.remove(lost.partition, area::hint, blob::copy_of("\2n1lost"));
+    REQUIRE_FALSE(w.storage->write(damage));
+    REQUIRE_FALSE(w.keep("n1", "new", value("v", now)));
+    w.hints.count_again();
+    CHECK(w.hints.report().count() == 0);
+    // What waits is not there yet.
+    w.hints.count_some(*w.storage, 1000);
+    CHECK_FALSE(w.hints.report().exact);
+    if (taken)
+      w.write();
+    else
+      w.hints.written(false);
+    CHECK_FALSE(w.hints.report().exact);
+    w.hints.count_some(*w.storage, 1000);
+    CHECK(w.hints.report().exact);
+    CHECK(w.count("n1") == (taken ? 2 : 1));
+    if (!taken)
+      CHECK(w.hints.report().held.at("n1").bytes < held);
+    for (auto& x : w.all(view_of(true)))
+      CHECK(w.hints.drop_taken(*w.storage, x));
+    w.write();
+    CHECK(w.hints.report().held.empty());
+  }
+}
+
+TEST_CASE("a hint that is about to go is not counted") {
+  world w{true};
+  REQUIRE_FALSE(w.keep("n1", "k", value("v", now)));
+  w.write();
+  w.hints = {};
+  w.hints.use({});
+  w.hints.count_from_start(partitions);
+  w.hints.drop_taken(*w.storage, hint_for("n1", "k", value("v", now)));
+  w.hints.count_some(*w.storage, 1000);
+  w.write();
+  w.hints.count_some(*w.storage, 1000);
+  CHECK(w.hints.report().exact);
+  CHECK(w.hints.report().count() == 0);
+}
+
 TEST_CASE("what the engine did not take is in no count") {
   world w{true};
   REQUIRE_FALSE(w.keep("n1", "a", value("v", now)));

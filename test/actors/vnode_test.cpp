@@ -17,11 +17,14 @@ namespace {
 /// A memory engine that fails when told to, and shows what was asked of it.
 class fake_engine : public engine {
 public:
-  fake_engine() {
-    memory_engine_options options;
-    options.partitions = 1;
-    inner_ = make_engine(std::move(options));
+  /// `memory_limit`: it evicts above; 0: it has none.
+  explicit fake_engine(uint64_t memory_limit = 0) {
+    options_.partitions = 1;
+    options_.memory_limit = memory_limit;
+    options_.evict = memory_limit != 0;
+    lose_all();
   }
+  void lose_all() { inner_ = make_engine(options_); }
 
   caf::expected<std::optional<record>> read(partition_id p, area where,
                                             std::string_view key) override {
@@ -63,13 +66,17 @@ public:
   int meta_writes = 0;
 
 private:
+  memory_engine_options options_;
   std::shared_ptr<engine> inner_;
 };
 
 struct vnode_world : virtual_time {
-  explicit vnode_world(engine_kind kind = engine_kind::leveldb) {
+  explicit vnode_world(engine_kind kind = engine_kind::leveldb, uint64_t memory_limit = 0)
+      : storage(std::make_shared<fake_engine>(memory_limit)) {
     context = make_context("here");
     context->options.storage.engine = kind;
+    context->options.storage.memory_limit = memory_limit;
+    context->options.storage.evict = memory_limit ? eviction::lru : eviction::none;
     vnode =
         own(spawn_on_loop<vnode_actor>(sys, kai::vnode, context, std::shared_ptr<engine>(storage),
                                        engine_factory{}, losses, window, nullptr));
@@ -106,7 +113,7 @@ struct vnode_world : virtual_time {
   record held() { return std::get<record_answer>(one(read_call{}).what).value; }
 
   context_ptr context;
-  std::shared_ptr<fake_engine> storage = std::make_shared<fake_engine>();
+  std::shared_ptr<fake_engine> storage;
   losses_ptr losses = std::make_shared<engine_losses>();
   std::shared_ptr<record_cache> cache = std::make_shared<record_cache>(1024 * 1024);
   std::shared_ptr<read_window> window = std::make_shared<read_window>(cache);
@@ -380,6 +387,63 @@ TEST_CASE("a hint that the engine can not write is refused and in no count") {
   CHECK(w.ask<vnode_report>(w.vnode, report_atom::value)->hints.count() == 0);
 }
 
+TEST_CASE("hints leave room for data in a memory engine with a limit") {
+  constexpr uint64_t limit = 1024 * 1024;
+  vnode_world w{engine_kind::memory, limit};
+  auto carry_out = [&](const std::string& key, decltype(call::what) what) {
+    vnode_batch batch;
+    batch.reply_to = caf::actor_cast<caf::strong_actor_ptr>(w.self);
+    auto& x = batch.calls.emplace_back();
+    x.key = blob::copy_of(key);
+    x.what = std::move(what);
+    w.self->send(w.vnode, std::move(batch));
+    w.run();
+    return w.received<answer_batch>().at(0).answers.at(0);
+  };
+  std::string kilobyte(1024, 'v');
+  auto set = ::apply(mutation_kind::set, kilobyte);
+  constexpr uint64_t keys = 500;
+  for (uint64_t i = 0; i < keys; ++i)
+    applied(carry_out("key" + std::to_string(i), set));
+  uint64_t kept = 0;
+  for (int i = 0; i < 2000; ++i) {
+    auto x = by_another_node(w.wall_now(), kilobyte);
+    auto target = "n" + std::to_string(i % 4);
+    auto got = carry_out("hinted" + std::to_string(i), hint_call{target, x});
+    if (std::holds_alternative<stored_answer>(got.what))
+      ++kept;
+    else
+      CHECK(failure_in(got).reason == errc::overloaded);
+  }
+  CHECK(kept > 50);
+  CHECK(kept <= 128);
+  auto report = w.ask<vnode_report>(w.vnode, report_atom::value);
+  REQUIRE(report);
+  CHECK(report->hints.count() == kept);
+  CHECK(report->keys == keys);
+  CHECK(applied(carry_out("new", set)).result.kind == outcome_kind::stored);
+}
+
+TEST_CASE("large answers come in several messages, each call's once") {
+  vnode_world w;
+  auto large = by_another_node(5, std::string(900'000, 'x'));
+  w.one(store_call{large});
+  w.send({read_call{}, read_call{true}, read_call{}, read_call{}});
+  w.run();
+  auto got = w.received<answer_batch>();
+  CHECK(got.size() == 3);
+  uint64_t next = 100;
+  for (auto& batch : got) {
+    CHECK(batch.header.clock != 0);
+    for (auto& x : batch.answers) {
+      CHECK(x.id == next++);
+      if (auto found = std::get_if<record_answer>(&x.what))
+        CHECK(found->value == large);
+    }
+  }
+  CHECK(next == 104);
+}
+
 TEST_CASE("a store merges, and one that brings nothing new writes nothing") {
   vnode_world w;
   auto a = by_another_node(10, "a");
@@ -569,6 +633,34 @@ TEST_CASE("a vnode whose engine lost everything is behind again") {
   w.losses->all = true;
   w.one(apply(mutation_kind::set, "v"));
   CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
+}
+
+TEST_CASE("hints that the engine lost are in no count, and those that come are") {
+  vnode_world w;
+  auto hints = [&] { return w.ask<vnode_report>(w.vnode, report_atom::value)->hints; };
+  w.one(hint_call{"n7", by_another_node(w.wall_now(), "lost")});
+  CHECK(hints().count() == 1);
+  w.storage->lose_all();
+  SECTION("all") { w.losses->all = true; }
+  SECTION("those of a partition") { w.losses->partitions = {0}; }
+  w.one(hint_call{"n8", by_another_node(w.wall_now(), "kept")});
+  CHECK_FALSE(hints().exact);
+  w.advance(2 * limits::flush_interval);
+  CHECK(hints().exact);
+  CHECK(hints().count() == 1);
+  CHECK(hints().held.count("n8") == 1);
+}
+
+TEST_CASE("a bound of the clock that the engine lost is written again before the next dot") {
+  vnode_world w;
+  w.one(apply(mutation_kind::set, "v"));
+  w.storage->lose_all();
+  w.losses->all = true;
+  w.one(read_call{});
+  auto written = applied(w.one(apply(mutation_kind::set, "v"))).value.versions.at(0).written;
+  hybrid_clock restarted;
+  REQUIRE_FALSE(restore_clock(*w.storage, restarted));
+  CHECK(restarted.issue(0) > written.clock);
 }
 
 TEST_CASE("a vnode that is stopped writes what waits and ends") {

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A cluster copied into files while clients write, and back into clusters of other sizes.
-KAI_TEST_KEYS says how many keys (100000 take a minute)."""
+KAI_TEST_KEYS says how many keys (100000 take a minute), KAI_TEST_LARGE_MB how large the large
+ones are."""
 
 import json
 import os
@@ -13,6 +14,8 @@ from memcache import Client, check_all, set_command, store_all
 from processes import TestCase, main, run_admin, wait_settled
 
 KEYS = int(os.environ.get("KAI_TEST_KEYS", "5000"))
+# Three of them are more than one message between nodes may have.
+LARGE_MB = int(os.environ.get("KAI_TEST_LARGE_MB", "100"))
 
 
 def names(count):
@@ -126,6 +129,24 @@ class Backup(TestCase):
         self.assertEqual(failed.returncode, 1)
         self.assertRegex(failed.stderr, "1 of 3 replicas answered, 2 needed")
         self.assertFalse((again / "backup.json").exists())
+
+    def test_large_values_of_one_partition_are_copied(self):
+        options = ("--cluster.replicas=1", "--cluster.read-quorum=1", "--cluster.write-quorum=1",
+                   "--cluster.partitions=1", "--memcache.max-item-size=128m",
+                   "--storage.engine=memory")
+        large = self.cluster_in("large", 1, *options)
+        values = {b"large-%d" % i: os.urandom(1 << 20) * LARGE_MB for i in range(3)}
+        with Client(large.ports()[0], 60) as client:
+            for key, value in values.items():
+                self.assertEqual(client.ask(set_command(key, value)), b"STORED\r\n")
+        to = self.directory / "copy"
+        self.assertEqual(self.copy(large.nodes[0], "backup", str(to))["keys"], 3)
+        large.kill(1)
+        again = self.cluster_in("again", 1, *options)
+        self.copy(again.nodes[0], "restore", str(to))
+        with Client(again.ports()[0], 60) as client:
+            for key, value in values.items():
+                self.assertTrue(client.get(key) == {key: value}, key)
 
     def test_a_cache_can_not_be_copied(self):
         cache = self.cluster_in("cache", 1, "--cluster.replicas=1", "--storage.engine=memory",

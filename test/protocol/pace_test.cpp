@@ -49,6 +49,33 @@ TEST_CASE("lots are smaller while clients are busy, never empty, and small ones 
   }
 }
 
+TEST_CASE("records of unknown size come one, two, four at a time, and after too much slowly more") {
+  record_lots x;
+  auto next_is = [&](size_t many) {
+    CHECK(x.next(32) == many);
+    return x.next(32);
+  };
+  CHECK(x.bytes_each() == 0);
+  for (size_t many : {1, 2, 4, 8, 16, 32, 32})
+    x.came(next_is(many), 1000);
+  CHECK(x.bytes_each() == 1000);
+  x.too_much(32);
+  for (size_t many : {16, 17, 18})
+    x.came(next_is(many), 2000);
+  CHECK(x.bytes_each() == 2000);
+  // What was cut short tells nothing of more.
+  x.came(x.next(3), 2000);
+  CHECK(x.next(3) == 3);
+  x.too_much(next_is(19));
+  next_is(9);
+  for (int i = 0; i < 10; ++i)
+    x.too_much(x.next(32));
+  next_is(1);
+  x.came(1, 5);
+  next_is(2);
+  CHECK(x.next(0) == 1);
+}
+
 TEST_CASE(
     "the rest follows what a lot took while clients are busy, and is none when they are not") {
   pace x;

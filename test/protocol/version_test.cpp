@@ -287,6 +287,13 @@ TEST_CASE("bytes that break a record's invariants are refused") {
   x = with_version(2, 10);
   x.seen.insert(x.seen.begin(), {2, 5});
   CHECK(refused(x));
+  // More siblings than there may be: they would take many times their bytes.
+  auto most = many_siblings(limits::siblings_max);
+  CHECK_FALSE(refused(most));
+  auto next = with_version(1, 1000);
+  most.seen.insert(most.seen.begin(), next.seen[0]);
+  most.versions.insert(most.versions.begin(), next.versions[0]);
+  CHECK(refused(most));
   // A version above the vector, or by a node that is not in it.
   auto raw = [](uint64_t position, uint64_t behind, uint8_t marks) {
     std::string bytes;

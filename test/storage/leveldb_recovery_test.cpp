@@ -151,8 +151,10 @@ TEST_CASE("what a damaged log lost is not counted, though the counts behind it a
   CHECK(f.db->stats().keys == there);
 }
 
-TEST_CASE("tables too damaged to be compacted are moved aside while the node runs") {
-  leveldb_fixture f;
+namespace {
+
+/// Writes until LevelDB has found its tables too damaged to be compacted.
+void damage_tables(leveldb_fixture& f) {
   REQUIRE_FALSE(f.open());
   for (int i = 0; i < 300; ++i)
     REQUIRE_FALSE(put(*f.db, name(i), sample_record(1, noise(i, 400))));
@@ -168,6 +170,34 @@ TEST_CASE("tables too damaged to be compacted are moved aside while the node run
     err = put(*f.db, name(i % 300), sample_record(2, noise(i, 400)));
   REQUIRE(err == errc::storage_failed);
   CHECK_THAT(message_of(err), Catch::Contains("orruption"));
+}
+
+} // namespace
+
+TEST_CASE(
+    "a database that is moved aside while the disk takes no new one is replaced later, once") {
+  leveldb_fixture f;
+  damage_tables(f);
+  SECTION("the disk is full") { f.env.capacity(f.env.used()); }
+  SECTION("nothing can be made") { f.env.fail_writes_after_rename(); }
+  for (int i = 0; i < 5; ++i)
+    CHECK(f.db->flush() == errc::storage_failed);
+  CHECK(f.env.FileExists("/db.damaged-1"));
+  CHECK(value_of(*f.db, name(3)) == "storage_failed");
+  f.env.capacity(0);
+  f.env.fail_writes(false);
+  REQUIRE_FALSE(f.db->flush());
+  CHECK_FALSE(f.env.FileExists("/db.damaged-2"));
+  CHECK(std::count(f.lost.begin(), f.lost.end(), std::nullopt) == 1);
+  CHECK(value_of(*f.db, name(3)) == "nothing");
+  REQUIRE_FALSE(put(*f.db, name(3), sample_record(3, "again")));
+  REQUIRE_FALSE(f.open());
+  CHECK(value_of(*f.db, name(3)) == "again");
+}
+
+TEST_CASE("tables too damaged to be compacted are moved aside while the node runs") {
+  leveldb_fixture f;
+  damage_tables(f);
   REQUIRE_FALSE(f.db->flush());
   CHECK(f.env.FileExists("/db.damaged-1"));
   CHECK(std::count(f.lost.begin(), f.lost.end(), std::nullopt) == 1);

@@ -123,6 +123,25 @@ TEST_CASE("with lru the records that nobody reads go, and delete marks stay") {
   CHECK(static_cast<uint64_t>(held(db, 0, 10000)) == stats.keys);
 }
 
+TEST_CASE("among very many delete marks an eviction looks at some at a time") {
+  constexpr int marks = 20'000;
+  memory_engine db{{partitions, 10'000'000, true, {}}};
+  REQUIRE_FALSE(put(db, "live", sample_record(1, std::string(100'000, 'v'))));
+  for (int i = 0; i < marks; ++i)
+    REQUIRE_FALSE(put(db, name(i), sample_record(1, "", true)));
+  auto left = 10'000'000 - db.stats().memory;
+  auto large = sample_record(1, std::string(left, 'v'));
+  int refused = 0;
+  while (auto err = put(db, "new", large)) {
+    CHECK(err == errc::out_of_memory);
+    REQUIRE(++refused <= marks / 4096 + 1);
+  }
+  CHECK(db.stats().evicted == 1);
+  CHECK(db.stats().tombstones == marks);
+  // Somewhere among the marks: the chance to meet it at once is small, and the keys are fixed.
+  CHECK(refused > 0);
+}
+
 TEST_CASE("an item larger than the limit is refused without evicting for it") {
   memory_engine db{{partitions, 1'000'000, true, {}}};
   REQUIRE_FALSE(put(db, "small", sample_record(1, "x")));

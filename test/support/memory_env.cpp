@@ -284,6 +284,8 @@ Status memory_env::GetFileSize(const std::string& name, uint64_t* size) {
 Status memory_env::RenameFile(const std::string& from, const std::string& to) {
   if (auto status = may_write(from); !status.ok())
     return status;
+  if (std::exchange(fail_after_rename_, false))
+    fail_writes_ = true;
   if (auto i = files_.find(from); i != files_.end()) {
     files_[to] = i->second;
     files_.erase(from);

@@ -46,6 +46,8 @@ public:
 
   /// Everything that would change the disk fails, removing excepted.
   void fail_writes(bool on) { fail_writes_ = on; }
+  /// The same, as soon as something has been renamed.
+  void fail_writes_after_rename() { fail_after_rename_ = true; }
   void fail_syncs(bool on) { fail_syncs_ = on; }
   /// Bytes that fit; an append that does not writes the part that does. 0: no limit.
   void capacity(uint64_t bytes) { capacity_ = bytes; }
@@ -106,6 +108,7 @@ private:
   uint64_t capacity_ = 0;
   bool off_ = false;
   bool fail_writes_ = false;
+  bool fail_after_rename_ = false;
   bool fail_syncs_ = false;
 };
 

@@ -35,6 +35,8 @@ struct link_state {
     /// What to do when each message arrives.
     std::deque<std::function<void()>> under_way;
     caf::actor_clock::time_point last;
+    /// When all bytes sent so far have left.
+    caf::actor_clock::time_point sent;
     /// Messages whose time has come while the direction was paused.
     size_t held = 0;
   };
@@ -51,14 +53,16 @@ struct link_state {
 
 using pointer = link_actor::stateful_pointer<link_state>;
 
-/// The bytes of `x` and back, as over a socket.
+/// The bytes of `x` and back, as over a socket; `size`: how many there are.
 template <class T>
-T through_bytes(pointer self, T& x) {
+T through_bytes(pointer self, T& x, size_t* size = nullptr) {
   std::vector<char> bytes;
   caf::binary_serializer sink{self->system(), bytes};
   if (auto err = sink(x))
     CAF_RAISE_ERROR("a message between nodes can not be serialized");
   self->state.network->record(bytes);
+  if (size)
+    *size = bytes.size();
   T result;
   caf::binary_deserializer source{self->system(), bytes};
   if (auto err = source(result))
@@ -66,8 +70,8 @@ T through_bytes(pointer self, T& x) {
   return result;
 }
 
-/// Calls `arrive` when a message sent now gets there. In order, per direction.
-void travel(pointer self, bool there, std::function<void()> arrive) {
+/// Calls `arrive` when a message of so many bytes sent now gets there. In order, per direction.
+void travel(pointer self, bool there, size_t bytes, std::function<void()> arrive) {
   auto& st = self->state;
   auto from = there ? st.near : st.far;
   auto to = there ? st.far : st.near;
@@ -77,7 +81,8 @@ void travel(pointer self, bool there, std::function<void()> arrive) {
   }
   auto& way = there ? st.there : st.back;
   auto now = self->home_system().clock().now();
-  way.last = std::max(way.last, now + st.network->delay(from, to));
+  way.sent = std::max(way.sent, now) + st.network->time_to_send(from, to, bytes);
+  way.last = std::max(way.last, way.sent + st.network->delay(from, to));
   way.under_way.push_back(std::move(arrive));
   self->delayed_send(self, way.last - now, tick_atom::value, there);
 }
@@ -104,16 +109,16 @@ void go_on(pointer self, bool there) {
 template <class Result, class... Ts>
 caf::typed_response_promise<Result> ask(pointer self, Ts... xs) {
   auto promise = self->template make_response_promise<Result>();
-  travel(self, true, [self, promise, xs...]() mutable {
+  travel(self, true, 0, [self, promise, xs...]() mutable {
     self->request(self->state.gateway, limits::join_deadline, xs...)
         .then(
             [self, promise](Result& x) mutable {
               auto crossed = through_bytes(self, x);
-              travel(self, false,
+              travel(self, false, 0,
                      [promise, crossed]() mutable { promise.deliver(std::move(crossed)); });
             },
             [self, promise](caf::error& err) mutable {
-              travel(self, false, [promise, err]() mutable { promise.deliver(std::move(err)); });
+              travel(self, false, 0, [promise, err]() mutable { promise.deliver(std::move(err)); });
             });
   });
   return promise;
@@ -138,7 +143,9 @@ link_actor::behavior_type carry(pointer self, sim_network* network, size_t near,
         st.client = caf::actor_cast<caf::strong_actor_ptr>(self->current_sender());
         // The near node knows who asked it by another link.
         x.answers_for = st.network->client_of(x.answers_for);
-        travel(self, true, [self, crossed = through_bytes(self, x)]() mutable {
+        size_t size = 0;
+        auto crossed = through_bytes(self, x, &size);
+        travel(self, true, size, [self, crossed = std::move(crossed)]() mutable {
           self->send(self->state.gateway, std::move(crossed));
         });
       },
@@ -147,7 +154,9 @@ link_actor::behavior_type carry(pointer self, sim_network* network, size_t near,
                                 through_bytes(self, arguments));
       },
       [self](answer_batch& x) {
-        travel(self, false, [self, crossed = through_bytes(self, x)]() mutable {
+        size_t size = 0;
+        auto crossed = through_bytes(self, x, &size);
+        travel(self, false, size, [self, crossed = std::move(crossed)]() mutable {
           self->send(caf::actor_cast<answer_batch_sink>(self->state.client), std::move(crossed));
         });
       },
@@ -235,6 +244,10 @@ void sim_network::lose(size_t from, size_t to, uint32_t every) {
   between(from, to).loses_one_in = every;
 }
 
+void sim_network::narrow(size_t from, size_t to, uint64_t bytes_per_second) {
+  between(from, to).bytes_per_second = bytes_per_second;
+}
+
 void sim_network::disconnect(size_t node) {
   close_links([&](const link& x) { return x.from == node || x.to == node; });
 }
@@ -255,6 +268,11 @@ caf::timespan sim_network::delay(size_t from, size_t to) {
   if (delays_.spike_every != 0 && random_() % delays_.spike_every == 0)
     result += up_to(delays_.spike_max);
   return result;
+}
+
+caf::timespan sim_network::time_to_send(size_t from, size_t to, size_t bytes) {
+  auto rate = between(from, to).bytes_per_second;
+  return caf::timespan{rate == 0 ? 0 : static_cast<int64_t>(bytes * 1'000'000'000 / rate)};
 }
 
 bool sim_network::loses(size_t from, size_t to) {

@@ -50,6 +50,8 @@ public:
   /// Of what `from` sends to `to`, one message in `every` is lost on the way and takes the
   /// connection with it, as a reset would. 0: none.
   void lose(size_t from, size_t to, uint32_t every);
+  /// No more bytes of calls and answers get from `from` to `to`. 0: any.
+  void narrow(size_t from, size_t to, uint64_t bytes_per_second);
   /// All connections of `node` close.
   void disconnect(size_t node);
   /// Ends every actor of the network.
@@ -65,6 +67,7 @@ public:
   bool is_cut(size_t from, size_t to) const { return paths_[from * nodes_ + to].cut; }
   bool is_paused(size_t from, size_t to) const { return paths_[from * nodes_ + to].paused; }
   caf::timespan delay(size_t from, size_t to);
+  caf::timespan time_to_send(size_t from, size_t to, size_t bytes);
   bool loses(size_t from, size_t to);
   void record(const std::vector<char>& bytes);
   /// Who dialed the link, by its actor's id, says hello through it.
@@ -78,6 +81,7 @@ private:
     bool cut = false;
     bool paused = false;
     uint32_t loses_one_in = 0;
+    uint64_t bytes_per_second = 0;
   };
   struct listener {
     std::string address;
