@@ -106,7 +106,7 @@ struct peer_world : virtual_time {
     answer_batch x;
     x.header.epoch = epoch;
     x.answers.push_back({id, stored_answer{}});
-    box->add_reply(caf::actor_cast<caf::strong_actor_ptr>(self), std::move(x));
+    box->add_reply(caf::actor_cast<caf::strong_actor_ptr>(self), std::move(x), 16);
   }
 
   /// What a coordinator asks of the other node.
