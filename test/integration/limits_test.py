@@ -6,6 +6,7 @@ KAI_TEST_IDLE_CLIENTS says for how many idle clients' memory is looked at (defau
 
 import os
 import select
+import signal
 import socket
 import struct
 import time
@@ -284,6 +285,20 @@ class Limits(TestCase):
                 line = b"VALUE large 0 %d\r\n" % size
                 self.assertEqual(len(read_all(other.socket)),
                                  20 * (len(line) + size + len(b"\r\nEND\r\n")), size)
+
+    def test_a_client_that_ends_with_what_closes_its_connection_harms_nobody(self):
+        # As long as one read, so that the end of the stream is read in the same go.
+        for size in (4096, 4095, 4097):
+            versions = b"version\r\n" * ((size - 6) // 9)
+            fill = b" " * (size - 6 - len(versions))
+            for data in (b"x" * size, versions + fill + b"quit\r\n"):
+                self.node.child.send_signal(signal.SIGSTOP)
+                client = self.client()
+                client.send(data)
+                client.socket.shutdown(socket.SHUT_WR)
+                self.node.child.send_signal(signal.SIGCONT)
+                client.rest()
+                self.check_works(self.client())
 
     def test_a_client_that_leaves_at_any_moment_harms_nobody(self):
         data = b"".join(set_command(b"leave-%d" % i, b"x" * 3000) + b"get leave-%d\r\n" % i
