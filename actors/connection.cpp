@@ -300,6 +300,7 @@ caf::behavior connection(connection_self* self, caf::io::connection_handle handl
   st.handle = handle;
   st.heard = st.loop->context().wall_clock();
   st.authenticated = !st.loop->credentials;
+  st.commands = connection_state::pipeline{st.loop->context().incarnation};
   st.loop->clients.insert(&st);
   self->set_default_handler(caf::drop);
   ++st.loop->count.curr_connections;
