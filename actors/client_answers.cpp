@@ -82,10 +82,8 @@ void write_record(connection_state& st, slot& s, const record& x, memcache::outp
     memcache::append_value(out, s.key.view(), *winner, s.op == verb::gets ? cas_unique(x) : 0);
   }
   count_read(st.loop->count, winner, hit, now);
-  if (!hit)
-    return;
-  note_access(st, s, *winner, now);
-  st.answer_estimate = std::max(out.size() - before, st.answer_estimate * 7 / 8);
+  if (hit)
+    note_access(st, s, *winner, now);
 }
 
 // --- meta commands -------------------------------------------------------------------------------
@@ -124,9 +122,7 @@ void write_meta_record(connection_state& st, slot& s, const record& x, memcache:
     return memcache::append_debug(out, s.key.view(), *found, cas_unique(x), access, now);
   }
   count_read(st.loop->count, found, hit, now);
-  auto before = out.size();
   write_fetched(st, s, decide(*s.write, x, {now, context.flushed()}).answer, cas_unique(x), out);
-  st.answer_estimate = std::max(out.size() - before, st.answer_estimate * 7 / 8);
 }
 
 void write_meta_outcome(connection_state& st, slot& s, const outcome& x, memcache::output& out) {

@@ -181,6 +181,7 @@ void add_text(connection_state& st, std::string_view text) {
   slot x;
   x.command = st.next_command++;
   memcache::append(x.text, text);
+  st.held_bytes += x.text.size();
   st.commands.add(std::move(x), kind::ready);
 }
 
