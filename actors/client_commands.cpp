@@ -98,7 +98,7 @@ void add_barrier(connection_state& st, memcache::command& c) {
   x.command = st.next_command++;
   x.form = c.form;
   x.argument = std::move(c.argument);
-  x.delay = c.exptime;
+  x.delay = memcache::flush_delay(c.exptime, st.loop->context().wall_clock());
   st.commands.add(std::move(x), kind::barrier);
 }
 
