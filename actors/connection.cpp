@@ -6,6 +6,7 @@
 #include <caf/send.hpp>
 
 #include "actors/client_answers.hpp"
+#include "actors/client_auth.hpp"
 #include "actors/client_commands.hpp"
 #include "actors/socket_stream.hpp"
 #include "protocol/limits.hpp"
@@ -286,6 +287,7 @@ void choose_parser(connection_state& st, char first) {
     st.binary.emplace(value_bytes_max);
   else
     st.text.emplace(value_bytes_max);
+  require_authentication(st, !st.authenticated);
 }
 
 template <class Parser>
