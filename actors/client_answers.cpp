@@ -55,9 +55,9 @@ void count_read(counters& count, const version* found, bool hit, timestamp now) 
 }
 
 /// The client got the value: what `mg h` and `mg l` say next.
-void note_access(connection_state& st, const slot& s, const version& x, timestamp now) {
+void note_access(connection_state& st, const slot& s, timestamp written, timestamp now) {
   if (!s.extras.leaves_no_trace)
-    st.loop->access.note(s.hash, x.value_written.clock, now);
+    st.loop->access.note(s.hash, written, now);
 }
 
 void write_record(connection_state& st, slot& s, const record& x, memcache::output& out) {
@@ -82,10 +82,8 @@ void write_record(connection_state& st, slot& s, const record& x, memcache::outp
     memcache::append_value(out, s.key.view(), *winner, s.op == verb::gets ? cas_unique(x) : 0);
   }
   count_read(st.loop->count, winner, hit, now);
-  if (!hit)
-    return;
-  note_access(st, s, *winner, now);
-  st.answer_estimate = std::max(out.size() - before, st.answer_estimate * 7 / 8);
+  if (hit)
+    note_access(st, s, winner->value_written.clock, now);
 }
 
 // --- meta commands -------------------------------------------------------------------------------
@@ -106,10 +104,11 @@ void write_fetched(connection_state& st, slot& s, const outcome& x, uint64_t cas
   auto question = question_of(st, s);
   if (x.kind != outcome_kind::value)
     return memcache::append_not_fetched(out, question);
-  auto access = st.loop->access.of(s.hash, x.found->value_written.clock);
+  auto written = memcache::fetched_written(x, cas);
+  auto access = st.loop->access.of(s.hash, written);
   memcache::append_fetched(out, question, *x.found, cas, static_cast<fetch_result>(x.number),
                            access);
-  note_access(st, s, *x.found, question.now);
+  note_access(st, s, written, question.now);
 }
 
 void write_meta_record(connection_state& st, slot& s, const record& x, memcache::output& out) {
@@ -124,9 +123,7 @@ void write_meta_record(connection_state& st, slot& s, const record& x, memcache:
     return memcache::append_debug(out, s.key.view(), *found, cas_unique(x), access, now);
   }
   count_read(st.loop->count, found, hit, now);
-  auto before = out.size();
   write_fetched(st, s, decide(*s.write, x, {now, context.flushed()}).answer, cas_unique(x), out);
-  st.answer_estimate = std::max(out.size() - before, st.answer_estimate * 7 / 8);
 }
 
 void write_meta_outcome(connection_state& st, slot& s, const outcome& x, memcache::output& out) {
@@ -144,7 +141,7 @@ void write_outcome(connection_state& st, slot& s, const outcome& x, memcache::ou
   count_outcome(st.loop->count, s.op, x);
   auto binary = s.form.through == codec::binary;
   if (x.kind == outcome_kind::value) {
-    note_access(st, s, *x.found, st.loop->context().wall_clock());
+    note_access(st, s, x.found->value_written.clock, st.loop->context().wall_clock());
     if (binary)
       memcache::append_hit(out, s.form, s.op, s.key.view(), *x.found, x.cas);
     else

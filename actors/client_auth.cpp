@@ -16,15 +16,13 @@ constexpr std::string_view mechanism = "PLAIN";
 
 void conclude(connection_state& st, bool accepted) {
   ++st.loop->count.auth_cmds;
-  st.authenticated = accepted;
+  require_authentication(st, !accepted);
   if (!accepted)
     ++st.loop->count.auth_errors;
 }
 
 /// memcached's ASCII scheme: `set` any key to "user password".
 void take_text(connection_state& st, const memcache::command& c) {
-  if (c.op != verb::set || c.form.through != codec::text)
-    return add_text(st, unauthenticated);
   conclude(st, st.loop->credentials->accept_text(c.value.view()));
   if (st.authenticated)
     return add_text(st, "STORED\r\n");
@@ -46,16 +44,21 @@ void refuse(connection_state& st, const memcache::command& c, binary_status stat
 
 } // namespace
 
+void require_authentication(connection_state& st, bool x) {
+  st.authenticated = !x;
+  if (st.text)
+    st.text->require_authentication(x);
+  if (st.binary)
+    st.binary->require_authentication(x);
+}
+
 void take_before_authentication(connection_state& st, const memcache::command& c) {
   if (c.form.through != codec::binary)
-    return take_text(st, c);
-  switch (c.op) {
-  case verb::sasl_mechanisms:
-  case verb::sasl_start:
-  case verb::sasl_step: return take_sasl(st, c);
-  case verb::version: return send(st, c, binary_status::success, memcache_version);
-  default: refuse(st, c, binary_status::auth_error); st.closing = true;
-  }
+    take_text(st, c);
+  else if (c.op == verb::version)
+    send(st, c, binary_status::success, memcache_version);
+  else
+    take_sasl(st, c);
 }
 
 void take_sasl(connection_state& st, const memcache::command& c) {

@@ -98,7 +98,7 @@ void add_barrier(connection_state& st, memcache::command& c) {
   x.command = st.next_command++;
   x.form = c.form;
   x.argument = std::move(c.argument);
-  x.delay = c.exptime;
+  x.delay = memcache::flush_delay(c.exptime, st.loop->context().wall_clock());
   st.commands.add(std::move(x), kind::barrier);
 }
 
@@ -165,12 +165,6 @@ void add_error(connection_state& st, memcache::parse_result& x) {
   }
   if (form.through == codec::binary)
     return add_binary_error(st, form, x.status_code);
-  // Before authentication memcached looks for nothing but a `set` of the right shape.
-  if (!st.authenticated && x.status == memcache::parse_status::error) {
-    auto unfinished = x.error.find("bad data chunk") != std::string_view::npos;
-    return add_text(st,
-                    unfinished ? "CLIENT_ERROR bad command line termination\r\n" : unauthenticated);
-  }
   // An error in the middle of a get is the end of that get, and counts as its answer.
   add_text(st, x.error);
 }
@@ -181,13 +175,14 @@ void add_text(connection_state& st, std::string_view text) {
   slot x;
   x.command = st.next_command++;
   memcache::append(x.text, text);
+  st.held_bytes += x.text.size();
   st.commands.add(std::move(x), kind::ready);
 }
 
 void take_command(connection_state& st, memcache::parse_result& x) {
   if (x.status != memcache::parse_status::complete)
     add_error(st, x);
-  else if (!st.authenticated && x.command.op != verb::quit)
+  else if (!st.authenticated)
     take_before_authentication(st, x.command);
   else
     add_command(st, x.command);

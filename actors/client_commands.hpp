@@ -12,6 +12,4 @@ void take_command(connection_state& st, memcache::parse_result& x);
 /// An answer that only waits for its turn.
 void add_text(connection_state& st, std::string_view text);
 
-inline constexpr std::string_view unauthenticated = "CLIENT_ERROR unauthenticated\r\n";
-
 } // namespace kai

@@ -6,6 +6,7 @@
 #include <caf/send.hpp>
 
 #include "actors/client_answers.hpp"
+#include "actors/client_auth.hpp"
 #include "actors/client_commands.hpp"
 #include "actors/socket_stream.hpp"
 #include "protocol/limits.hpp"
@@ -23,14 +24,30 @@ using switched_atom = caf::atom_constant<caf::atom("switched")>;
 
 void proceed(self_pointer self, bool all_taken = false);
 
+/// How much one client may leave unsent.
+size_t unsent_bytes_max(const connection_state& st) {
+  return st.loop->unsent > limits::unsent_bytes_of_all_high ? limits::unsent_bytes_when_scarce
+                                                            : limits::unsent_bytes_high;
+}
+
+/// As much of the buffer as the socket takes.
+void send(self_pointer self) {
+  auto& st = self->state;
+  if (!self->wr_buf(st.handle).empty())
+    self->flush(st.handle);
+  st.note_backlog(self->wr_buf(st.handle).size());
+}
+
 /// Moves the answers whose turn has come to the socket's buffer.
 void drain(self_pointer self) {
   auto& st = self->state;
   while (st.commands.front_finished()) {
     auto& s = st.commands.front();
+    st.held_bytes -= s.text.size();
     if (!s.noreply && s.command != st.failed_command && !s.text.empty()) {
       auto& out = self->wr_buf(st.handle);
       out.insert(out.end(), s.text.begin(), s.text.end());
+      st.loop->count.bytes_written += s.text.size();
     }
     if (s.failed)
       st.failed_command = s.command;
@@ -38,10 +55,26 @@ void drain(self_pointer self) {
   }
 }
 
+/// Whether an answer may join those that wait: for the ones before it, or, when it is its turn, for
+/// the socket. What the window allows for has room in any case.
+bool has_room_for(const connection_state& st, bool is_front, size_t unsent) {
+  auto waiting = unsent + (is_front ? 0 : st.held_bytes);
+  return waiting <= unsent_bytes_max(st) + limits::answer_bytes_in_flight_max;
+}
+
 void on_response(self_pointer self, response& x) {
   auto& st = self->state;
   if (!st.commands.is_running(x.tag))
     return;
+  auto& unsent = self->wr_buf(st.handle);
+  auto is_front = st.commands.is_front(x.tag);
+  if (std::holds_alternative<record>(x.what) && !has_room_for(st, is_front, unsent.size())) {
+    send(self);
+    if (!has_room_for(st, is_front, unsent.size())) {
+      ++st.loop->count.reads_repeated;
+      return st.commands.put_back(x.tag);
+    }
+  }
   auto& s = st.commands[x.tag];
   if (s.write)
     st.request_bytes -= s.write->value.size();
@@ -51,8 +84,13 @@ void on_response(self_pointer self, response& x) {
     return;
   }
   // Straight to the socket when it is its turn already.
-  auto direct = st.commands.is_front(x.tag) && !s.noreply && s.command != st.failed_command;
-  write_response(st, s, x, direct ? self->wr_buf(st.handle) : s.text);
+  auto direct = is_front && !s.noreply && s.command != st.failed_command;
+  auto& out = direct ? unsent : s.text;
+  auto before = out.size();
+  write_response(st, s, x, out);
+  auto added = out.size() - before;
+  (direct ? st.loop->count.bytes_written : st.held_bytes) += added;
+  st.answer_estimate = std::max({added, st.answer_estimate * 7 / 8, size_t{1}});
   st.commands.finish(x.tag);
   // Those behind it then find their turn come, too.
   if (direct)
@@ -65,7 +103,9 @@ void finish(self_pointer self, uint64_t sequence, Write write) {
   auto& st = self->state;
   if (!st.commands.is_running(sequence))
     return;
-  write(st.commands[sequence]);
+  auto& s = st.commands[sequence];
+  write(s);
+  st.held_bytes += s.text.size();
   st.commands.finish(sequence);
   proceed(self);
 }
@@ -91,19 +131,24 @@ void start_barrier(self_pointer self, uint64_t sequence, slot& s) {
   } else {
     if (s.form.through == memcache::codec::binary)
       write_done(s);
+    st.held_bytes += s.text.size();
     st.closing = true;
     st.commands.finish(sequence);
   }
 }
 
-/// How much one client may leave unsent.
-size_t unsent_bytes_max(const connection_state& st) {
-  return st.loop->unsent > limits::unsent_bytes_of_all_high ? limits::unsent_bytes_when_scarce
-                                                            : limits::unsent_bytes_high;
-}
-
-bool has_room(self_pointer self) {
-  return self->wr_buf(self->state.handle).size() <= unsent_bytes_max(self->state);
+/// How many commands may be under way.
+size_t window(self_pointer self) {
+  auto& st = self->state;
+  auto unsent = self->wr_buf(st.handle).size();
+  auto most = unsent_bytes_max(st);
+  if (unsent > most)
+    return 0;
+  // Those that are finished wait for the oldest one, which may have to start still.
+  if (unsent + st.held_bytes > most)
+    return 1;
+  return std::clamp<size_t>(limits::answer_bytes_in_flight_max / st.answer_estimate, 1,
+                            limits::commands_in_flight_max);
 }
 
 void add_request(request_list& list, uint64_t sequence, const slot& s) {
@@ -116,10 +161,9 @@ void add_request(request_list& list, uint64_t sequence, const slot& s) {
     x.write = s.write;
 }
 
-void start_commands(self_pointer self) {
+/// Those that go on with a write are under way already, and are sent whatever the window.
+void start_commands(self_pointer self, size_t window) {
   auto& st = self->state;
-  auto window = std::clamp<size_t>(limits::answer_bytes_in_flight_max / st.answer_estimate, 1,
-                                   limits::commands_in_flight_max);
   st.starting.requests.reserve(std::min(window, st.commands.waiting()));
   st.commands.start_next(window, [&](uint64_t sequence, slot& s) {
     if (s.key.empty())
@@ -129,17 +173,6 @@ void start_commands(self_pointer self) {
   });
   if (!st.starting.requests.empty())
     st.loop->submit(caf::actor_cast<response_sink>(self), std::exchange(st.starting, {}));
-}
-
-/// As much of the buffer as the socket takes.
-void send(self_pointer self) {
-  auto& st = self->state;
-  auto unsent = self->wr_buf(st.handle).size();
-  if (unsent > 0) {
-    st.loop->count.bytes_written += unsent - st.backlog;
-    self->flush(st.handle);
-  }
-  st.note_backlog(self->wr_buf(st.handle).size());
 }
 
 /// Says so when the loop has taken note of a halt or trigger, which is before it runs what was
@@ -203,12 +236,11 @@ void proceed(self_pointer self, bool all_taken) {
   for (auto again = true; again;) {
     auto before = st.commands.size();
     drain(self);
-    auto had_room = has_room(self);
-    if (had_room)
-      start_commands(self);
+    auto allowed = window(self);
+    start_commands(self, allowed);
     drain(self);
     send(self);
-    again = st.commands.size() < before || (!had_room && has_room(self));
+    again = st.commands.size() < before || (allowed <= 1 && window(self) > allowed);
   }
   // What is left in the buffer waits for the socket: only then it is worth a message per write to
   // know when it is through.
@@ -255,6 +287,7 @@ void choose_parser(connection_state& st, char first) {
     st.binary.emplace(value_bytes_max);
   else
     st.text.emplace(value_bytes_max);
+  require_authentication(st, !st.authenticated);
 }
 
 template <class Parser>
@@ -300,6 +333,7 @@ caf::behavior connection(connection_self* self, caf::io::connection_handle handl
   st.handle = handle;
   st.heard = st.loop->context().wall_clock();
   st.authenticated = !st.loop->credentials;
+  st.commands = connection_state::pipeline{st.loop->context().incarnation};
   st.loop->clients.insert(&st);
   self->set_default_handler(caf::drop);
   ++st.loop->count.curr_connections;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include <caf/io/broker.hpp>
 #include <caf/stateful_actor.hpp>
@@ -40,6 +41,7 @@ struct connection_state {
 
   connection_state() = default;
   ~connection_state() {
+    held_bytes = 0;
     note_backlog(0);
     if (loop)
       loop->clients.erase(this);
@@ -47,9 +49,10 @@ struct connection_state {
 
   /// What is left in the socket's buffer from now on.
   void note_backlog(size_t bytes) {
-    if (loop)
-      loop->unsent += bytes - backlog;
     backlog = bytes;
+    auto before = std::exchange(noted_unsent, backlog + held_bytes);
+    if (loop)
+      loop->unsent += noted_unsent - before;
   }
 
   /// What is to be answered in one place of the order.
@@ -93,8 +96,10 @@ struct connection_state {
   request_list starting;
   /// Bytes of values that are on their way to the replicas.
   size_t request_bytes = 0;
-  /// Largest recent answer to a get: how many may be under way follows from it.
-  size_t answer_estimate = 128 * 1024;
+  /// Largest recent answer: how many commands may be under way follows from it.
+  size_t answer_estimate = limits::answer_bytes_first;
+  /// Bytes of answers that wait for those before them.
+  size_t held_bytes = 0;
   bool authenticated = true;
   /// A SASL exchange waits for the client's next message.
   bool sasl_started = false;
@@ -105,6 +110,8 @@ struct connection_state {
   bool switching = false;
   /// Bytes in the socket's buffer that were there before.
   size_t backlog = 0;
+  /// What of `loop->unsent` is this client's.
+  size_t noted_unsent = 0;
   bool counting_writes = false;
   bool client_done = false;
   bool closing = false;

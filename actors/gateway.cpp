@@ -177,7 +177,7 @@ caf::result<hello> on_hello(pointer self, const hello& x) {
   if (!context.observe(x.header.clock))
     return failure(errc::incompatible, "the clock of " + x.name + " is far ahead of that of " +
                                            context.name + ": set the hosts' clocks");
-  st.loop->replies.add(caf::actor_cast<caf::strong_actor_ptr>(self->current_sender()), x.name,
+  st.loop->replies.add(caf::actor_cast<caf::strong_actor_ptr>(self->current_sender()), x,
                        st.loop->view);
   hello mine;
   mine.protocol = protocol_version;

@@ -59,6 +59,8 @@ struct counters {
   uint64_t stored = 0;
   /// Reading stopped because the client had too much under way, or took too little.
   uint64_t reads_paused = 0;
+  /// Values that came when there was no room for them, and were to be read again.
+  uint64_t reads_repeated = 0;
   /// SERVER_ERRORs of the cluster.
   uint64_t failed_requests = 0;
   uint64_t calls = 0;
@@ -105,7 +107,7 @@ public:
   /// The listening socket for clients, and the connections that it brought; for `stats conns`.
   std::optional<int64_t> listener;
   std::unordered_set<const connection_state*> clients;
-  /// Bytes of answers that clients have not taken yet.
+  /// Bytes of answers that clients have not taken yet, or that wait for their turn.
   size_t unsent = 0;
   /// Who may use this node; null: everybody.
   credentials_ptr credentials;

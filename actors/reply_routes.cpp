@@ -4,14 +4,14 @@
 
 namespace kai {
 
-void reply_routes::add(const caf::strong_actor_ptr& asker, const std::string& member,
+void reply_routes::add(const caf::strong_actor_ptr& asker, const hello& words,
                        const view_ptr& view) {
   std::erase_if(routes_,
                 [](auto& x) { return !caf::actor_cast<caf::strong_actor_ptr>(x.second.asker); });
   if (!asker || routes_.size() >= 2 * limits::members_max)
     return;
   auto& x = routes_[asker.get()];
-  x = {member, caf::actor_cast<caf::actor_addr>(asker), nullptr, {}};
+  x = {words.name, words.id, caf::actor_cast<caf::actor_addr>(asker), nullptr, {}};
   if (view)
     set(x, *view);
 }
@@ -29,7 +29,7 @@ const reply_routes::route* reply_routes::find(const caf::strong_actor_ptr& asker
 void reply_routes::set(route& x, const cluster_view& view) {
   auto member = view.topo.find(x.member);
   auto index = static_cast<size_t>(member - view.topo.members.data());
-  auto known = member && index != view.self;
+  auto known = member && member->id == x.id && index != view.self;
   x.box = known ? view.outboxes[index] : nullptr;
   x.peer = known ? view.peers[index] : peer_actor{};
 }

@@ -14,15 +14,16 @@ class reply_routes {
 public:
   struct route {
     std::string member;
+    node_id id = 0;
     /// Held, so that its address stays its own.
     caf::actor_addr asker;
-    /// Null while no member has that name.
+    /// Null while that is no member.
     outbox_ptr box;
     peer_actor peer;
   };
 
-  /// `asker` calls in the name of the member, as it said in its hello. `view` may be null.
-  void add(const caf::strong_actor_ptr& asker, const std::string& member, const view_ptr& view);
+  /// `asker` calls in the name of a member, as its hello says. `view` may be null.
+  void add(const caf::strong_actor_ptr& asker, const hello& words, const view_ptr& view);
 
   /// The peers of this view are those to reach the members through.
   void use(const cluster_view& view);

@@ -110,6 +110,9 @@ void socket_scribe::note_client() {
 }
 
 void socket_scribe::on_end() {
+  // What was read just before may have made the broker close.
+  if (detached())
+    return;
   caf::anon_send(caf::actor_cast<caf::actor>(parent()), half_closed_atom::value);
 }
 

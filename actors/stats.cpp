@@ -135,6 +135,7 @@ void add_cluster(stat_lines& out, io_loop& loop, const vnode_report& report,
   out.add("kai_siblings_seen", x.siblings_seen);
   out.add("kai_siblings_dropped", report.siblings_dropped);
   out.add("kai_reads_paused", x.reads_paused);
+  out.add("kai_reads_repeated", x.reads_repeated);
 }
 
 /// Asks every vnode; a silent one counts as empty.

@@ -48,8 +48,11 @@ inline constexpr size_t unsent_bytes_low = 256 * 1024;
 inline constexpr size_t unsent_bytes_of_all_high = 256 * 1024 * 1024;
 inline constexpr size_t unsent_bytes_when_scarce = 64 * 1024;
 
-/// Bytes of answers that one client's gets may have under way, by the size of its last ones.
+/// Bytes of answers that one client's commands may have under way, by the size of its last ones;
+/// before the first, an answer is taken to have so many. A value that comes when there are so many
+/// more unsent ones than the above is dropped, and read again when they are gone.
 inline constexpr size_t answer_bytes_in_flight_max = 256 * 1024;
+inline constexpr size_t answer_bytes_first = 16 * 1024;
 
 /// How long a client that has ended its connection, or sends no more, may take for the last
 /// answers.

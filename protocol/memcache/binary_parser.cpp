@@ -73,6 +73,11 @@ std::optional<shape> shape_of(uint8_t opcode) {
   }
 }
 
+/// SASL, and version.
+bool comes_before_authentication(uint8_t opcode) {
+  return opcode == 0x0b || (opcode >= 0x20 && opcode <= 0x22);
+}
+
 bool fits(const shape& x, const binary_header& header) {
   if (header.extras_bytes != x.extras_bytes && !(x.extras_optional && header.extras_bytes == 0))
     return false;
@@ -155,6 +160,8 @@ binary_parser::step binary_parser::read_header(parse_result& out) {
     return close(out, binary_status::success);
   if (size_t{header_.key_bytes} + header_.extras_bytes > header_.body_bytes)
     return close_behind_key(binary_status::unknown_command);
+  if (authenticates_ && !comes_before_authentication(header_.opcode))
+    return close_behind_key(binary_status::auth_error);
   if (header_.key_bytes > limits::key_bytes_max)
     return close_behind_key(binary_status::invalid_arguments);
   auto known = shape_of(header_.opcode);

@@ -29,6 +29,10 @@ public:
   void feed(std::string_view chunk) { rest_ = chunk; }
   parse_status next(parse_result& out);
 
+  /// While the client has to authenticate, a packet that is for something else closes the
+  /// connection, and its value is not awaited.
+  void require_authentication(bool x) { authenticates_ = x; }
+
 private:
   enum class mode : uint8_t { header, extras, key, value, swallow, closed };
 
@@ -52,6 +56,7 @@ private:
   /// What of the chunk is not used up.
   std::string_view rest_;
   mode mode_ = mode::header;
+  bool authenticates_ = false;
   /// How much there is of the part that is being read.
   size_t filled_ = 0;
   binary_header header_{};

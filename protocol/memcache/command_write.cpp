@@ -68,4 +68,10 @@ timestamp absolute_expiry(int64_t exptime, timestamp now) {
   return seconds * microseconds + (exptime <= relative_seconds_max ? now : 0);
 }
 
+int64_t flush_delay(int64_t exptime, timestamp now) {
+  if (exptime <= relative_seconds_max)
+    return exptime;
+  return exptime - static_cast<int64_t>(now / microseconds);
+}
+
 } // namespace kai::memcache

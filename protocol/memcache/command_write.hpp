@@ -14,4 +14,7 @@ mutation write_of(command& c, timestamp now);
 /// up to 30 days: relative to `now`; above: seconds since 1970.
 timestamp absolute_expiry(int64_t exptime, timestamp now);
 
+/// How many seconds from `now` a flush_all with this exptime takes effect; at or below 0: at once.
+int64_t flush_delay(int64_t exptime, timestamp now);
+
 } // namespace kai::memcache

@@ -149,6 +149,11 @@ void append_marks(output& out, const value_marks& before, fetch_result result) {
 
 } // namespace
 
+timestamp fetched_written(const outcome& found, uint64_t cas) {
+  auto made = static_cast<fetch_result>(found.number) == fetch_result::made_and_won;
+  return made ? cas >> cas_clock_shift : found.found->value_written.clock;
+}
+
 void append_fetched(output& out, const meta_question& q, const version& x, uint64_t cas,
                     fetch_result result, const access_mark& access) {
   auto with_value = asks_for(q, 'v');

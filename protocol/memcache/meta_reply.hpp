@@ -29,6 +29,10 @@ struct access_mark {
   timestamp last = 0;
 };
 
+/// When the value that `mg` found was written. A placeholder that it made itself says it by the cas
+/// unique of the record, `cas`.
+timestamp fetched_written(const outcome& found, uint64_t cas);
+
 /// `mg` that found `x`.
 void append_fetched(output& out, const meta_question& q, const version& x, uint64_t cas,
                     fetch_result result, const access_mark& access);

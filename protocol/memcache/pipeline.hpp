@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -30,6 +29,9 @@ public:
     barrier,
   };
 
+  /// With a `seed` that clients do not know they cannot tell which keys share a bucket.
+  explicit pipeline(uint64_t seed = 0x9e3779b97f4a7c15) : multiplier_(seed | 1) {}
+
   /// Appends an entry.
   uint64_t add(T value, kind what, uint64_t hash = 0) {
     auto sequence = first_ + entries_.size();
@@ -44,16 +46,19 @@ public:
       barriers_.push_back(sequence);
       return sequence;
     }
-    auto& last = buckets_[hash % buckets_.size()];
-    auto before = last;
-    x.before_in_bucket = last;
-    last = sequence + 1;
+    if (entries_.size() > buckets_.size())
+      grow_buckets();
+    auto before = bucket_of(hash);
+    put_in_bucket(x, sequence);
     for (; before > first_; before = entries_[before - 1 - first_].before_in_bucket) {
       auto& other = entries_[before - 1 - first_];
-      if (other.hash == hash && other.state != progress::finished) {
-        other.successor = sequence + 1;
-        return sequence;
-      }
+      if (other.hash != hash)
+        continue;
+      // Those before it on the same key are finished when it is.
+      if (other.state == progress::finished)
+        break;
+      other.successor = sequence + 1;
+      return sequence;
     }
     make_startable(sequence);
     return sequence;
@@ -104,6 +109,14 @@ public:
       make_startable(x.successor - 1);
   }
 
+  /// A running one that starts once more, in its turn.
+  void put_back(uint64_t sequence) {
+    entries_[sequence - first_].state = progress::waiting;
+    ++waiting_;
+    --running_;
+    make_startable(sequence);
+  }
+
   /// Whether the oldest entry is finished: answer and `pop` it.
   bool front_finished() const {
     return !entries_.empty() && entries_.front().state == progress::finished;
@@ -113,9 +126,17 @@ public:
   void pop() {
     entries_.pop_front();
     ++first_;
+    if (entries_.empty() && buckets_.size() > buckets_kept_max) {
+      buckets_ = std::vector<uint64_t>(buckets_min);
+      bucket_shift_ = bucket_shift_max;
+    }
   }
 
 private:
+  static constexpr unsigned bucket_shift_max = 58;
+  static constexpr size_t buckets_min = size_t{1} << (64 - bucket_shift_max);
+  static constexpr size_t buckets_kept_max = 1024;
+
   enum class progress : uint8_t { waiting, running, finished };
 
   /// Positions are sequence numbers plus one; 0: none.
@@ -136,6 +157,25 @@ private:
     --waiting_;
     ++running_;
     start(sequence, x.value);
+  }
+
+  uint64_t& bucket_of(uint64_t hash) {
+    // Multiply-shift: for any two hashes few multipliers give the same upper bits.
+    return buckets_[hash * multiplier_ >> bucket_shift_];
+  }
+
+  void put_in_bucket(entry& x, uint64_t sequence) {
+    auto& last = bucket_of(x.hash);
+    x.before_in_bucket = std::exchange(last, sequence + 1);
+  }
+
+  /// Few share a bucket, however many there are.
+  void grow_buckets() {
+    --bucket_shift_;
+    buckets_.assign(2 * buckets_.size(), 0);
+    for (size_t i = 0; i + 1 < entries_.size(); ++i)
+      if (entries_[i].what == kind::keyed)
+        put_in_bucket(entries_[i], first_ + i);
   }
 
   void make_startable(uint64_t sequence) {
@@ -161,8 +201,11 @@ private:
   std::deque<uint64_t> barriers_;
   /// All before are finished.
   uint64_t finished_until_ = 0;
-  /// By hash, the last entry that was added: to find the one before on the same key.
-  std::array<uint64_t, 64> buckets_{};
+  /// By hash, the last entry that was added: to find the one before on the same key. Their number
+  /// is a power of two, and grows with that of the entries.
+  std::vector<uint64_t> buckets_ = std::vector<uint64_t>(buckets_min);
+  unsigned bucket_shift_ = bucket_shift_max;
+  uint64_t multiplier_;
 };
 
 } // namespace kai::memcache

@@ -38,6 +38,8 @@ inline constexpr std::string_view bad_format = "CLIENT_ERROR bad command line fo
 inline constexpr std::string_view bad_data_chunk = "CLIENT_ERROR bad data chunk\r\n";
 inline constexpr std::string_view too_large_for_cache =
     "SERVER_ERROR object too large for cache\r\n";
+inline constexpr std::string_view unauthenticated = "CLIENT_ERROR unauthenticated\r\n";
+inline constexpr std::string_view bad_termination = "CLIENT_ERROR bad command line termination\r\n";
 inline constexpr std::string_view out_of_memory = "SERVER_ERROR out of memory storing object\r\n";
 
 /// Reads one line, without its end, into `into`, which is clear. Everything that memcached 1.6.18

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "protocol/limits.hpp"
+#include "protocol/memcache/number.hpp"
+#include "protocol/memcache/words.hpp"
 
 namespace kai::memcache {
 
@@ -82,8 +84,10 @@ text_parser::step text_parser::read_line(parse_result& out) {
 text_parser::step text_parser::on_line(std::string_view line, parse_result& out) {
   std::string_view keys;
   if (line.size() >= limits::command_line_at_once_bytes_max &&
-      !starts_endless_get(line, out.command, keys))
+      (authenticates_ || !starts_endless_get(line, out.command, keys)))
     return close();
+  if (authenticates_)
+    return on_credentials_line(line, out);
   auto meaning = interpret_line(without_cr(line), out.command);
   switch (meaning.kind) {
   case line_kind::complete:
@@ -103,10 +107,26 @@ text_parser::step text_parser::on_unfinished_line(parse_result& out) {
   if (pending_.size() <= limits::command_line_bytes_max)
     return parse_status::input_pending;
   std::string_view keys;
-  if (!starts_endless_get(pending_, out.command, keys))
+  if (authenticates_ || !starts_endless_get(pending_, out.command, keys))
     return close();
   begin_keys(keys, false);
   return std::nullopt;
+}
+
+/// "set <anything> <anything> <anything> <bytes>", and more words or not.
+text_parser::step text_parser::on_credentials_line(std::string_view line, parse_result& out) {
+  line = line.substr(0, line.find('\0'));
+  auto sets = take_word(line) == "set";
+  words_of_line words{line};
+  auto bytes = words.count >= 4 ? read_unsigned(words[3]) : std::nullopt;
+  if (!sets || !bytes)
+    return refuse(unauthenticated, out);
+  out.command.op = verb::set;
+  auto size = static_cast<uint32_t>(*bytes);
+  // Nobody's are longer.
+  if (size > std::min(limits::sasl_bytes_max, value_bytes_max_))
+    return begin_swallow(size, unauthenticated);
+  return begin_value(size, out);
 }
 
 /// An error of a command with noreply goes unsaid.
@@ -177,7 +197,7 @@ text_parser::step text_parser::read_value(parse_result& out) {
     rest_.remove_prefix(1);
   }
   if (!ends_well_)
-    return refuse(bad_data_chunk, out);
+    return refuse(authenticates_ ? bad_termination : bad_data_chunk, out);
   mode_ = mode::line;
   return parse_status::complete;
 }

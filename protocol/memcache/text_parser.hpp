@@ -33,6 +33,10 @@ public:
   void feed(std::string_view chunk) { rest_ = chunk; }
   parse_status next(parse_result& out);
 
+  /// From the next line on: while the client has to authenticate, a line is a `set` of its
+  /// credentials, as memcached -Y reads it, or the error `unauthenticated` whatever it says.
+  void require_authentication(bool x) { authenticates_ = x; }
+
 private:
   enum class mode : uint8_t { line, keys, value, swallow, closed };
 
@@ -42,6 +46,7 @@ private:
   step read_line(parse_result& out);
   step on_line(std::string_view line, parse_result& out);
   step on_unfinished_line(parse_result& out);
+  step on_credentials_line(std::string_view line, parse_result& out);
   step begin_value(size_t bytes, parse_result& out);
   step read_value(parse_result& out);
   step begin_swallow(size_t bytes, std::string_view error);
@@ -64,6 +69,7 @@ private:
   /// The start of a line that has not ended, or of a key of an endless get.
   std::string pending_;
   mode mode_ = mode::line;
+  bool authenticates_ = false;
   /// The command under way while more bytes are awaited.
   memcache::command command_;
 

@@ -1,7 +1,9 @@
 #include "actors/socket_loop.hpp"
 
 #include <atomic>
+#include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -84,6 +86,31 @@ struct client {
   }
 
   int fd;
+};
+
+/// Keeps the loop from reading until it goes.
+struct pause_of_loop {
+  explicit pause_of_loop(caf::actor_system& sys) {
+    auto wait = [](caf::io::broker* self, pause_of_loop* pause) -> caf::behavior {
+      return {[=](caf::tick_atom) {
+        pause->begun.set_value();
+        pause->over.get_future().wait();
+        self->quit();
+      }};
+    };
+    broker = sys.middleman().spawn_broker(wait, this);
+    caf::anon_send(broker, caf::tick_atom::value);
+    begun.get_future().wait();
+  }
+  ~pause_of_loop() {
+    over.set_value();
+    caf::scoped_actor self{broker.home_system()};
+    self->wait_for(broker);
+  }
+
+  std::promise<void> begun;
+  std::promise<void> over;
+  caf::actor broker;
 };
 
 /// Answers each byte b with `repeat` bytes b, 'q' with the end of the connection.
@@ -261,6 +288,25 @@ TEST_CASE("what waits for a round's end comes before what waits for the turn's")
   CHECK(at_turn == 2);
   for (auto& x : {round, turn})
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE("a client that ends with what makes the server close harms nobody else") {
+  system_with_sockets s;
+  server under_test{s.system, 1};
+  client x{under_test.port};
+  x.send("x");
+  CHECK(x.receive(1) == "x");
+  client last{under_test.port};
+  last.send("l");
+  CHECK(last.receive(1) == "l");
+  // As much as is read at once, and the end is there to be read as well.
+  std::optional<pause_of_loop> pause{s.system};
+  x.send(std::string(63, 'a') + "q");
+  ::shutdown(x.fd, SHUT_WR);
+  pause.reset();
+  CHECK(x.receive_all() == std::string(63, 'a'));
+  last.send("zq");
+  CHECK(last.receive_all() == "z");
 }
 
 TEST_CASE("an actor on the loop that sends to itself for ever leaves the sockets their turn") {

@@ -81,6 +81,12 @@ class Auth(TestCase):
                 # Anything else ends the connection.
                 self.assertEqual(self.ask_binary(client, get, b"k"), refused)
                 self.assertEqual(client.rest(), b"")
+            with Client(node.memcache) as client:
+                # A value is not awaited.
+                client.send(struct.pack(">BBHBBHIIQ", 0x80, set_, 1, 8, 0, 0, 9 + 500_000, 7, 0) +
+                            bytes(8) + b"k")
+                header = struct.unpack(">BBHBBHIIQ", client.exactly(24))
+                self.assertEqual((header[5], client.rest()), refused)
             stats = self.log_in(node.memcache, b"bob b:uilder")[0].stats()
             self.assertEqual((stats["auth_cmds"], stats["auth_errors"]), ("9", "4"))
 
@@ -124,6 +130,11 @@ class Auth(TestCase):
                      [b"set x 0 0 3\r\nbad\r\n", b"set x 0 0 0\r\n\r\n", good],
                      [b"set a 0 0 12 noreply\r\nbob b:uilder\r\n", b"version\r\n"],
                      [b"set x 0 0 2\r\nb bx", b"version\r\n", good],
+                     # One line, one answer; no data block but a set's.
+                     [b"get" + b" key" * 200 + b"\r\n", b"quit\r\n", b"gets\r\n", good],
+                     [b"add k 0 0 100\r\n", b"ms k 100\r\n", b"set k 0 0 x\r\n", good],
+                     [b"add k 0 0 3 noreply\r\n", b"cas k 0 0 3 1\r\n", b"x" * 2100],
+                     [b"set a b c 12 and so on\r\nbob b:uilder\r\n", b"get x\r\n"],
                      [b"set x 0 0 12\r\nbob", b" b:uilder\r", b"\n", b"get x\r\n"])
         with Memcached("-Y", str(self.file)) as memcached, self.node() as node:
             for steps in dialogues:

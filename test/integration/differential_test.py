@@ -248,6 +248,38 @@ class Differential(TestCase):
             self.check_against([node.memcache])
             self.assertEqual(node.stop()[0], 0)
 
+    def test_who_made_a_placeholder_has_seen_it(self):
+        with Node("unused", "--storage.engine=memory") as node:
+            for port in (self.port, node.memcache):
+                with Client(port) as client:
+                    client.ask(b"flush_all\r\n")
+                    self.assertEqual(client.ask(b"mg made N3000 h l\r\n"), b"HD h0 l0 W\r\n", port)
+                    self.assertEqual(client.ask(b"mg made h\r\n"), b"HD h1 Z\r\n", port)
+
+    def test_a_flush_at_a_time_takes_place_then(self):
+        def in_text(client, when):
+            self.assertEqual(client.ask(b"flush_all %d\r\n" % when), b"OK\r\n")
+
+        def in_binary(_, when):
+            with Client(node.memcache) as other:
+                other.send(struct.pack(">BBHBBHIIQI", 0x80, 8, 0, 4, 0, 0, 4, 0, 0, when))
+                self.assertEqual(other.exactly(24)[:8], b"\x81\x08" + bytes(6))
+
+        with Node("unused", "--storage.engine=memory") as node, Client(node.memcache) as client:
+            for flush in (in_text, in_binary):
+                client.ask(set_command(b"a", b"1"))
+                flush(client, int(time.time()) + 1000)
+                self.assertEqual(client.get(b"a"), {b"a": b"1"})
+                for past in (0, 1, 100_000):
+                    flush(client, int(time.time()) - past)
+                    self.assertEqual(client.get(b"a"), {}, past)
+                    client.ask(set_command(b"a", b"1"))
+                flush(client, int(time.time()) + 3)
+                end = time.monotonic() + 30
+                while client.get(b"a"):
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.05)
+
     def test_five_nodes_answer_as_memcached(self):
         with Nodes(self.directory, 5) as nodes:
             wait_for_quorums(nodes.ports())

@@ -6,12 +6,13 @@ KAI_TEST_IDLE_CLIENTS says for how many idle clients' memory is looked at (defau
 
 import os
 import select
+import signal
 import socket
 import struct
 import time
 
-from memcache import Client, set_command, store_all
-from processes import Node, TestCase, main, raise_descriptor_limit
+from memcache import Client, set_command, store_all, wait_for_quorums
+from processes import Node, Nodes, TestCase, locate, main, raise_descriptor_limit
 
 MB = 1 << 20
 # Growth that one client may cause: 4 MB of answers under way, 1 MB unsent, 4 MB of requests, their
@@ -27,6 +28,13 @@ def memory(node, what="VmRSS"):
             if line.startswith(what + ":"):
                 return int(line.split()[1]) * 1024
     raise AssertionError(f"no {what}")
+
+
+def reset_peak(node):
+    """From now on VmHWM is the most from now on; what there is now."""
+    with open(f"/proc/{node.child.pid}/clear_refs", "w") as file:
+        file.write("5")
+    return memory(node)
 
 
 def send_what_fits(connection, data, quiet_seconds=0.5):
@@ -85,6 +93,11 @@ class Limits(TestCase):
     def check_grew_little(self, before):
         grown = memory(self.node) - before
         print(f"  grew by {grown / MB:.1f} MB", flush=True)
+        self.assertLess(grown, GROWTH_MAX)
+
+    def check_peak(self, node, before):
+        grown = memory(node, "VmHWM") - before
+        print(f"  grew by up to {grown / MB:.1f} MB", flush=True)
         self.assertLess(grown, GROWTH_MAX)
 
     def test_a_command_line_that_is_too_long_closes_the_connection(self):
@@ -189,6 +202,74 @@ class Limits(TestCase):
         self.assertEqual(found, {key: (key * 400)[:2048] for key in keys})
         self.assertEqual(client.values(), {})
 
+    def test_large_values_after_many_small_ones_do_not_make_the_node_grow(self):
+        small = [b"small-%d" % i for i in range(64)]
+        large = [b"large-%d" % i for i in range(256)]
+
+        def value_of(key):
+            return key if key in small else key * (500_000 // len(key))
+
+        store_all([self.node.memcache], small + large, value_of, 10)
+        for gets in ([large], [[key] for key in large]):
+            client = small_window(self.node.memcache)
+            self.addCleanup(client.__exit__)
+            for _ in range(4):
+                self.assertEqual(client.get(*small), {key: key for key in small})
+            before = reset_peak(self.node)
+            client.send(b"".join(b"get " + b" ".join(keys) + b"\r\n" for keys in gets))
+            time.sleep(1)
+            self.check_peak(self.node, before)
+            for keys in gets:
+                found = client.values()
+                self.assertEqual(list(found), keys)
+                self.assertEqual(all(found[key] == value_of(key) for key in keys), True)
+        self.check_works(self.client())
+
+    def test_answers_behind_one_that_is_late_do_not_make_the_node_grow(self):
+        with Nodes(self.directory, 2, "--storage.engine=memory", "--cluster.replicas=1") as nodes:
+            wait_for_quorums(nodes.ports())
+            near, far = nodes.nodes
+            keys = {"n1": [], "n2": []}
+            while min(len(x) for x in keys.values()) < 40:
+                key = b"key-%d" % sum(len(x) for x in keys.values())
+                (holder,) = locate(near, key.decode())
+                keys[holder].append(key)
+            value = b"v" * 5_000
+            store_all([near.memcache], keys["n1"], lambda _: value)
+            far.child.send_signal(signal.SIGSTOP)
+            with Client(near.memcache) as client:
+                for _ in range(4):
+                    client.get(*keys["n1"])
+                before = reset_peak(near)
+                count = 1_000
+                client.send(b"get " + keys["n2"][0] + b"\r\n" +
+                            b"".join(b"get " + keys["n1"][i % 40] + b"\r\n" for i in range(count)) * 25)
+                self.assertTrue(client.line().startswith(b"SERVER_ERROR"))
+                self.check_peak(near, before)
+                for i in range(25 * count):
+                    self.assertEqual(client.values(), {keys["n1"][i % count % 40]: value})
+            far.child.send_signal(signal.SIGCONT)
+
+    def test_what_a_fresh_connection_sends_at_once_is_under_way_at_once(self):
+        sets = b"".join(set_command(b"at-once-%d" % i, b"x") for i in range(200))
+        misses = b"get " + b" ".join(b"nothing-%d" % i for i in range(100)) + b"\r\n"
+        gats = b"gat 0 " + b" ".join(b"at-once-%d" % i for i in range(100)) + b"\r\n"
+        with Nodes(self.directory, 3, "--storage.engine=memory") as nodes:
+            wait_for_quorums(nodes.ports())
+            watch = Client(nodes.nodes[0].memcache)
+            self.addCleanup(watch.__exit__)
+            for data, ends in ((sets, 200), (misses, 1), (gats, 101)):
+                with Client(nodes.nodes[0].memcache) as client:
+                    before = int(watch.stats()["kai_call_batches"])
+                    client.send(data)
+                    lines = 0
+                    while lines < ends:
+                        lines += client.line() in (b"STORED\r\n", b"END\r\n", b"x\r\n")
+                    batches = int(watch.stats()["kai_call_batches"]) - before
+                    print(f"  {batches} batches of calls", flush=True)
+                    # Two at a time would take some hundreds.
+                    self.assertLess(batches, 60)
+
     def test_clients_that_never_read_do_not_make_the_node_grow(self):
         store_all([self.node.memcache], [b"big"], lambda key: b"b" * 500_000)
         before = memory(self.node)
@@ -284,6 +365,20 @@ class Limits(TestCase):
                 line = b"VALUE large 0 %d\r\n" % size
                 self.assertEqual(len(read_all(other.socket)),
                                  20 * (len(line) + size + len(b"\r\nEND\r\n")), size)
+
+    def test_a_client_that_ends_with_what_closes_its_connection_harms_nobody(self):
+        # As long as one read, so that the end of the stream is read in the same go.
+        for size in (4096, 4095, 4097):
+            versions = b"version\r\n" * ((size - 6) // 9)
+            fill = b" " * (size - 6 - len(versions))
+            for data in (b"x" * size, versions + fill + b"quit\r\n"):
+                self.node.child.send_signal(signal.SIGSTOP)
+                client = self.client()
+                client.send(data)
+                client.socket.shutdown(socket.SHUT_WR)
+                self.node.child.send_signal(signal.SIGCONT)
+                client.rest()
+                self.check_works(self.client())
 
     def test_a_client_that_leaves_at_any_moment_harms_nobody(self):
         data = b"".join(set_command(b"leave-%d" % i, b"x" * 3000) + b"get leave-%d\r\n" % i

@@ -89,6 +89,27 @@ class Stats(TestCase):
                 except BlockingIOError:
                     pass
 
+    def test_bytes_written_never_fall_and_are_reset(self):
+        self.client.ask(set_command(b"a", b"x" * 2000))
+        answer = len(b"VALUE a 0 2000\r\n" + b"x" * 2000 + b"\r\nEND\r\n")
+        count = 10_000
+        for _ in range(2):
+            self.assertEqual(self.client.ask(b"stats reset\r\n"), b"RESET\r\n")
+            written = 0
+            with Client(self.node.memcache) as slow:
+                # Its answers fill what the kernel keeps, and the node's buffers behind that.
+                for _ in range(10):
+                    slow.send(b"get a\r\n" * (count // 10))
+                for i in range(count):
+                    if i % 100 == 0:
+                        now = int(self.client.stats()["bytes_written"])
+                        self.assertGreaterEqual(now, written)
+                        # What the kernel keeps is at most what there is.
+                        self.assertLess(now, count * answer + 10_000_000)
+                        written = now
+                    slow.exactly(answer)
+                self.assertGreaterEqual(int(self.client.stats()["bytes_written"]), count * answer)
+
     def test_counters_count_and_are_reset(self):
         for command in (set_command(b"a", b"1"), b"incr a 5\r\n", b"incr b 5\r\n", b"touch a 0\r\n",
                         b"delete b\r\n", b"cas a 0 0 1 1\r\n2\r\n", set_command(b"c", b"x" * 3000)):

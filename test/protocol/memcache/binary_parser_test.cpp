@@ -220,4 +220,29 @@ TEST_CASE("random bytes never lead a binary parser astray", "[memcache]") {
   }
 }
 
+TEST_CASE("while a client has to authenticate nothing else is read to its end", "[memcache]") {
+  auto first = [](const packet& x) {
+    binary_parser parser{value_bytes_max};
+    parser.require_authentication(true);
+    // The value does not come.
+    auto bytes = x.bytes();
+    bytes.resize(bytes.size() - x.value.size());
+    parser.feed(bytes);
+    parse_result result;
+    parser.next(result);
+    return result;
+  };
+  for (uint8_t opcode : {0x01, 0x00, 0x07, 0x0a, 0x30}) {
+    auto found =
+        first({.opcode = opcode, .extras = std::string(8, '\0'), .key = "k", .value = "v"});
+    INFO("opcode " << int{opcode});
+    CHECK(found.status == parse_status::fatal);
+    CHECK(found.status_code == binary_status::auth_error);
+    CHECK(found.command.form.opcode == opcode);
+  }
+  CHECK(first({.opcode = 0x0b}).command.op == verb::version);
+  CHECK(first({.opcode = 0x20}).command.op == verb::sasl_mechanisms);
+  CHECK(first({.opcode = 0x21, .key = "PLAIN"}).command.op == verb::sasl_start);
+}
+
 } // namespace kai::memcache::test

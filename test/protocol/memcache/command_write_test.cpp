@@ -30,6 +30,16 @@ TEST_CASE("exptime is relative up to 30 days and absolute above", "[memcache]") 
   CHECK(absolute_expiry(INT64_MAX, now) > now);
 }
 
+TEST_CASE("a flush is so many seconds ahead up to 30 days, and at a time above", "[memcache]") {
+  CHECK(flush_delay(0, now) == 0);
+  CHECK(flush_delay(-7, now) == -7);
+  CHECK(flush_delay(2'592'000, now) == 2'592'000);
+  CHECK(flush_delay(1'800'000'010, now) == 10);
+  CHECK(flush_delay(1'800'000'010, now + 999'999) == 10);
+  CHECK(flush_delay(1'800'000'000, now) == 0);
+  CHECK(flush_delay(2'592'001, now) < 0);
+}
+
 TEST_CASE("only a meta delete that invalidates keeps the value", "[memcache]") {
   auto x = make(verb::remove, codec::meta);
   CHECK(write_of(x, now).kind == mutation_kind::remove);

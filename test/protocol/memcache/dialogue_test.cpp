@@ -130,7 +130,7 @@ void tiny_server::fetch(const command& x, output& out) {
   if (result.kind != outcome_kind::value)
     return append_not_fetched(out, question);
   auto hash = key_hash(key.view());
-  auto written = result.found->value_written.clock;
+  auto written = fetched_written(result, cas_unique(records_[key]));
   append_fetched(out, question, *result.found, 1, static_cast<fetch_result>(result.number),
                  access_.of(hash, written));
   if (!x.extras.leaves_no_trace)

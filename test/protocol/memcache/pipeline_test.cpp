@@ -123,6 +123,55 @@ TEST_CASE("answers leave in the order of the commands") {
   CHECK(q.add(13, kind::ready) == 3);
 }
 
+TEST_CASE("one that is put back starts again before those behind it") {
+  queue q;
+  for (int i = 0; i < 3; ++i)
+    q.add(i, kind::keyed, static_cast<uint64_t>(i));
+  q.add(3, kind::keyed, 1);
+  q.add(4, kind::barrier);
+  CHECK(start(q, 2) == std::vector<uint64_t>{0, 1});
+  q.put_back(1);
+  CHECK_FALSE(q.is_running(1));
+  CHECK(q.running() == 1);
+  CHECK(q.waiting() == 4);
+  CHECK(start(q, 1).empty());
+  CHECK(start(q) == std::vector<uint64_t>{1, 2});
+  q.finish(1);
+  q.finish(2);
+  CHECK(start(q) == std::vector<uint64_t>{3});
+  q.put_back(0);
+  q.finish(3);
+  CHECK(start(q) == std::vector<uint64_t>{0});
+  q.finish(0);
+  CHECK(start(q) == std::vector<uint64_t>{4});
+}
+
+TEST_CASE("many commands are put in order at once, whatever their hashes have in common") {
+  constexpr uint64_t count = 50'000;
+  for (auto shift : {0, 6, 16, 32, 48}) {
+    INFO("shift " << shift);
+    queue q;
+    for (uint64_t i = 0; i < count; ++i)
+      q.add(0, kind::keyed, i << shift);
+    CHECK(start(q, count).size() == count);
+    // Each waits for its predecessor.
+    for (uint64_t i = 0; i < count; ++i)
+      q.add(0, kind::keyed, i << shift);
+    CHECK(start(q, 2 * count).empty());
+    for (uint64_t i = 0; i < count; ++i) {
+      q.finish(i);
+      q.pop();
+    }
+    CHECK(start(q, count).size() == count);
+    // Behind many that are finished and still there.
+    for (uint64_t i = count; i < 2 * count; ++i)
+      q.finish(i);
+    for (uint64_t i = 0; i < count; ++i)
+      q.add(0, kind::keyed, i << shift);
+    CHECK(start(q, count).size() == count);
+  }
+}
+
 TEST_CASE("no more than the window run at once") {
   queue q;
   for (int i = 0; i < 5; ++i)
@@ -139,22 +188,28 @@ TEST_CASE("in any history the pipeline starts what its rules say and answers in 
     INFO("seed " << seed);
     std::mt19937_64 random{seed};
     auto below = [&](size_t n) { return static_cast<size_t>(random() % n); };
-    queue q;
+    queue q{random()};
     model m;
     uint64_t answered = 0;
     auto window = 1 + below(6);
-    for (int step = 0; step < 120; ++step) {
-      if (below(2) == 0) {
+    // Some grow beyond the first buckets.
+    auto grows = seed % 10 == 0;
+    for (int step = 0; step < (grows ? 300 : 120); ++step) {
+      if (below(grows ? 3 : 2) != 1) {
         auto what = below(8) == 0 ? kind::barrier : below(6) == 0 ? kind::ready : kind::keyed;
-        auto hash = what == kind::keyed ? below(4) * 32 : 0;
+        auto hash = what == kind::keyed ? below(grows ? 100 : 4) * 32 : 0;
         REQUIRE(q.add(static_cast<int>(m.all.size()), what, hash) == m.all.size());
         m.add(what, hash);
       } else if (auto running = m.number(model::state::running)) {
         auto nth = below(running);
         for (size_t i = 0; i < m.all.size(); ++i)
           if (m.all[i].now == model::state::running && nth-- == 0) {
-            m.all[i].now = model::state::finished;
-            q.finish(i);
+            auto again = below(8) == 0;
+            m.all[i].now = again ? model::state::waiting : model::state::finished;
+            if (again)
+              q.put_back(i);
+            else
+              q.finish(i);
             break;
           }
       }

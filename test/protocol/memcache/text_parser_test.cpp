@@ -333,4 +333,45 @@ TEST_CASE("garbage is read without harm", "[memcache]") {
   }
 }
 
+TEST_CASE("while a client has to authenticate a line is its credentials or an error",
+          "[memcache]") {
+  text_parser parser{value_bytes_max};
+  parser.require_authentication(true);
+  parse_result result;
+  auto next = [&](std::string_view text) {
+    parser.feed(text);
+    return parser.next(result);
+  };
+  for (auto text : {"get a\r\n", "quit\r\n", "add k 0 0 100\r\n", "ms k 100\r\n", "\r\n",
+                    "add k 0 0 100 noreply\r\n", "set k 0 0\r\n", "set k 0 0 x\r\n"}) {
+    INFO(text);
+    REQUIRE(next(text) == parse_status::error);
+    CHECK(result.error == unauthenticated);
+    REQUIRE(parser.next(result) == parse_status::input_pending);
+  }
+  REQUIRE(next("get" + std::string(600, ' ') + "k\r\n") == parse_status::error);
+  REQUIRE(parser.next(result) == parse_status::input_pending);
+  REQUIRE(next("set a b c 3 d e\r\nx y\r\n") == parse_status::complete);
+  CHECK(result.command.op == verb::set);
+  CHECK(result.command.value.view() == "x y");
+  REQUIRE(next("set a 0 0 3\r\nx yzz") == parse_status::error);
+  CHECK(result.error == bad_termination);
+  // Longer than any: swallowed, and it takes no value along.
+  REQUIRE(next("set a 0 0 5000\r\n" + std::string(5002, 'x')) == parse_status::error);
+  CHECK(result.error == unauthenticated);
+  CHECK_FALSE(result.removes_key);
+  parser.require_authentication(false);
+  REQUIRE(next("add k 0 0 1\r\nx\r\n") == parse_status::complete);
+  CHECK(result.command.op == verb::add);
+}
+
+TEST_CASE("no line of a client that has to authenticate may be endless", "[memcache]") {
+  text_parser parser{value_bytes_max};
+  parser.require_authentication(true);
+  parse_result result;
+  auto line = "get" + std::string(limits::command_line_bytes_max, 'k');
+  parser.feed(line);
+  CHECK(parser.next(result) == parse_status::fatal);
+}
+
 } // namespace kai::memcache
