@@ -106,6 +106,19 @@ std::vector<bool> alive_in(const topology_state& st, const topology& now) {
   return result;
 }
 
+/// Why the newcomer can not be taken in; none: it can.
+caf::error objection(const topology_state& st, const topology& now, const member& newcomer) {
+  auto known = now.find(newcomer.name);
+  if (!known)
+    return caf::none;
+  if (known->id == newcomer.id)
+    return failure(errc::refused, quoted(known->name) + " is a member already");
+  auto index = static_cast<size_t>(known - now.members.data());
+  if (known->name == st.context->name || alive_in(st, now)[index])
+    return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
+  return caf::none;
+}
+
 /// At a member: a node wants to join. One that comes with the name of a member that is gone takes
 /// its place.
 caf::result<std::string> on_join(pointer self, const std::string& text) {
@@ -118,20 +131,28 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto known = st.current.find(newcomer->name);
   if (known && known->id == newcomer->id)
     return encode_blob(st.current).str();
-  if (known) {
-    auto index = static_cast<size_t>(known - st.current.members.data());
-    if (known->name == st.context->name || alive_in(st, st.current)[index])
-      return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
-  }
+  if (auto err = objection(st, st.current, *newcomer))
+    return err;
   auto promise = self->make_response_promise<std::string>();
-  auto apply = [x = *newcomer](const topology& now) { return with_member(now, x); };
-  propose(self, {"member " + newcomer->name, apply,
-                 [promise](const caf::expected<topology>& decided) mutable {
-                   if (decided)
-                     promise.deliver(encode_blob(*decided).str());
-                   else
-                     promise.deliver(decided.error());
-                 }});
+  auto apply = [self, x = *newcomer](const topology& now) -> caf::expected<topology> {
+    if (auto err = objection(self->state, now, x))
+      return err;
+    return with_member(now, x);
+  };
+  auto done = [self, promise, x = *newcomer](const caf::expected<topology>& decided) mutable {
+    auto& now = self->state.current;
+    auto known = now.find(x.name);
+    if (decided)
+      promise.deliver(encode_blob(*decided).str());
+    else if (known && known->id == x.id)
+      promise.deliver(encode_blob(now).str());
+    else
+      promise.deliver(decided.error());
+  };
+  topology_change change{"member " + newcomer->name, apply, done};
+  change.until = self->home_system().clock().now() + limits::join_deadline;
+  change.subject = change.description;
+  propose(self, std::move(change));
   return promise;
 }
 
@@ -216,12 +237,15 @@ caf::result<uint64_t> on_order(pointer self, const change_order& order) {
   }
   auto promise = self->make_response_promise<uint64_t>();
   auto apply = [self, order](const topology& now) { return apply_order(self->state, order, now); };
-  propose(self, {describe(order), apply, [promise](const caf::expected<topology>& decided) mutable {
-                   if (decided)
-                     promise.deliver(decided->epoch);
-                   else
-                     promise.deliver(decided.error());
-                 }});
+  auto done = [promise](const caf::expected<topology>& decided) mutable {
+    if (decided)
+      promise.deliver(decided->epoch);
+    else
+      promise.deliver(decided.error());
+  };
+  topology_change change{describe(order), apply, done};
+  change.until = self->home_system().clock().now() + limits::join_deadline;
+  propose(self, std::move(change));
   return promise;
 }
 
@@ -250,13 +274,16 @@ void finish_flushes(pointer self) {
 
 /// In the order that makes it one moment for all: the mark lies above every write acknowledged
 /// before (clocks are exchanged first) and a little ahead, so that each live node knows it before
-/// any clock reaches it; the answer comes when all clocks are past it.
+/// any clock reaches it; the answer comes when all clocks are past it. So each vote that is tried
+/// has a mark of its own, and none begins whose mark would lie behind the time that the client
+/// waits: what is written after a flush that failed stays.
 caf::result<bool> flush_all(pointer self, int64_t delay) {
   auto& st = self->state;
   if (st.current.epoch == 0)
     return failure(errc::not_a_member, "this node is not a member of the cluster yet");
   auto promise = self->make_response_promise<bool>();
-  exchange_clocks(self, [self, promise, delay] {
+  auto until = self->home_system().clock().now() + limits::service_deadline - limits::flush_lead;
+  exchange_clocks(self, [self, promise, delay, until] {
     auto mark = std::make_shared<timestamp>(0);
     auto apply = [self, delay, mark](const topology& now) -> caf::expected<topology> {
       auto& context = *self->state.context;
@@ -283,7 +310,9 @@ caf::result<bool> flush_all(pointer self, int64_t delay) {
       self->delayed_send(self, caf::timespan{wait + std::chrono::milliseconds{1}},
                          tick_atom::value);
     };
-    propose(self, {"flush_all", apply, done});
+    topology_change change{"flush_all", apply, done};
+    change.until = until;
+    propose(self, std::move(change));
   });
   return promise;
 }

@@ -33,6 +33,11 @@ struct topology_change {
   std::function<caf::expected<topology>(const topology& now)> apply;
   /// Called once: with the topology that contains it, or with why it can not be.
   std::function<void(caf::expected<topology>)> done;
+  /// Until when whoever wants it waits. No vote that starts later contains it.
+  caf::actor_clock::time_point until = caf::actor_clock::time_point::max();
+  /// Of the changes that wait with the same subject only the last counts; empty: it is about
+  /// nothing that others are about.
+  std::string subject{};
 };
 
 /// Who owns what: holds the topology in force, votes on the next one and proposes changes. The

@@ -1,6 +1,7 @@
 #include "actors/topology_vote.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace kai {
 
@@ -45,6 +46,29 @@ void retry_later(pointer self) {
   self->delayed_send(self, caf::timespan{wait}, tick_atom::value);
 }
 
+/// Changes that nobody waits for any more must not be made when nobody expects them.
+void drop_expired(pointer self) {
+  auto& queue = self->state.queue;
+  auto now = self->home_system().clock().now();
+  auto late = std::stable_partition(queue.begin(), queue.end(),
+                                    [&](const topology_change& x) { return now < x.until; });
+  for (auto i = late; i != queue.end(); ++i)
+    i->done(failure(errc::timed_out, "not enough members agreed to it in time"));
+  queue.erase(late, queue.end());
+}
+
+/// Of those with one subject the last stays.
+void drop_outdone(topology_state& st) {
+  std::set<std::string> later;
+  for (auto i = st.queue.size(); i-- > 0;) {
+    auto& x = st.queue[i];
+    if (x.subject.empty() || later.insert(x.subject).second)
+      continue;
+    x.done(failure(errc::refused, "the same was asked for again"));
+    st.queue.erase(st.queue.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
 /// The vote ended without our value: what was proposed goes back to the queue.
 void give_up(pointer self) {
   auto& st = self->state;
@@ -53,6 +77,7 @@ void give_up(pointer self) {
   for (auto i = st.proposed.rbegin(); i != st.proposed.rend(); ++i)
     st.queue.push_front(std::move(*i));
   st.proposed.clear();
+  drop_outdone(st);
   if (!st.queue.empty())
     retry_later(self);
 }
@@ -276,6 +301,7 @@ caf::result<std::string> answer_member(topology_self self, const topology_reques
 
 void next_proposal(topology_self self) {
   auto& st = self->state;
+  drop_expired(self);
   auto ready = st.view && st.view->topo.epoch == st.current.epoch && is_member(st);
   if (st.proposal || st.queue.empty() || !ready || st.retry_due)
     return;
@@ -310,6 +336,7 @@ void next_proposal(topology_self self) {
 
 void propose(topology_self self, topology_change change) {
   self->state.queue.push_back(std::move(change));
+  drop_outdone(self->state);
   next_proposal(self);
 }
 

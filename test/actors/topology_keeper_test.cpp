@@ -429,20 +429,80 @@ TEST_CASE("an epoch is decided with one of three members down, and learnt when i
   CHECK(w.current(2) == w.current(0));
 }
 
-TEST_CASE("without a majority nothing is decided, and with one again everything is") {
+TEST_CASE("without a majority nothing is decided, and with one again what is still waited for") {
   keeper_world w{3};
   w.keepers[1].reachable = w.keepers[2].reachable = false;
   auto done =
       w.self->request(w.keepers[0].handle, caf::infinite, flush_all_atom::value, int64_t{0});
-  w.advance(3s);
+  w.advance(1s);
   CHECK_FALSE(w.self->has_next_message());
   CHECK(w.current(0).epoch == 3);
   w.keepers[1].reachable = w.keepers[2].reachable = true;
-  w.advance(3s);
+  w.advance(1s);
   REQUIRE(w.self->has_next_message());
   done.receive([](bool x) { CHECK(x); }, [](const caf::error& x) { FAIL(message_of(x)); });
   for (size_t i = 0; i < 3; ++i)
     CHECK(w.current(i).epoch == 4);
+}
+
+TEST_CASE("a flush that failed for want of a majority is not made when there is one again") {
+  keeper_world w{3};
+  w.keepers[1].reachable = w.keepers[2].reachable = false;
+  auto done =
+      w.self->request(w.keepers[0].handle, caf::infinite, flush_all_atom::value, int64_t{0});
+  w.advance(10s);
+  REQUIRE(w.self->has_next_message());
+  done.receive([](bool) { FAIL("it was flushed"); },
+               [](const caf::error& x) { CHECK(x == errc::timed_out); });
+  w.keepers[1].reachable = w.keepers[2].reachable = true;
+  // It votes again, and what failed is not part of it.
+  REQUIRE(w.report_all_well());
+  w.advance(3s);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(w.current(i).epoch == 4);
+    CHECK(w.current(i).flushed == flush_marks{});
+  }
+}
+
+TEST_CASE("a newcomer that asks again and again waits once, and is let in as it is last") {
+  keeper_world w{3};
+  w.keepers[1].reachable = w.keepers[2].reachable = false;
+  auto newcomer = *w.current(0).find("n2");
+  newcomer.name = "n3";
+  newcomer.cluster_address = w.address_of(3);
+  size_t refused = 0;
+  auto join = [&](node_id id) {
+    newcomer.id = id;
+    w.self->send(w.keepers[0].handle, admin_atom::value, encode_text(newcomer));
+    w.advance(100ms);
+    while (w.self->has_next_message())
+      w.self->receive([&](const std::string&) { FAIL("it is a member"); },
+                      [&](const caf::error&) { ++refused; });
+  };
+  for (node_id id = 100; id < 120; ++id)
+    join(id);
+  CHECK(refused == 19);
+  w.keepers.resize(4);
+  w.keepers[1].reachable = w.keepers[2].reachable = true;
+  w.advance(1s);
+  REQUIRE(w.current(0).find("n3"));
+  CHECK(w.current(0).find("n3")->id == 119);
+  CHECK(w.current(0).epoch == 4);
+}
+
+TEST_CASE("a newcomer that is given up does not become a member later") {
+  keeper_world w{3};
+  w.keepers[1].reachable = w.keepers[2].reachable = false;
+  auto newcomer = *w.current(0).find("n2");
+  newcomer.name = "n3";
+  newcomer.id = 100;
+  newcomer.cluster_address = w.address_of(3);
+  w.self->send(w.keepers[0].handle, admin_atom::value, encode_text(newcomer));
+  w.advance(10s);
+  w.keepers[1].reachable = w.keepers[2].reachable = true;
+  w.advance(3s);
+  w.self->receive([](const caf::error& x) { CHECK(x == errc::timed_out); });
+  CHECK_FALSE(w.current(0).find("n3"));
 }
 
 TEST_CASE("changes that several nodes want at once are all decided, one epoch after another") {
