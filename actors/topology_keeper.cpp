@@ -31,8 +31,8 @@ void update_own_address(pointer self) {
   auto& st = self->state;
   auto mine = own_member(st);
   auto known = st.current.find(mine.name);
-  if (known->memcache_address == mine.memcache_address &&
-      known->cluster_address == mine.cluster_address)
+  if (!known || (known->memcache_address == mine.memcache_address &&
+                 known->cluster_address == mine.cluster_address))
     return;
   auto apply = [mine](const topology& now) -> caf::expected<topology> {
     auto own = now.find(mine.name);
@@ -65,12 +65,14 @@ caf::result<bool> start(pointer self) {
                      "storage.directory: the data there is no longer a member's; empty the "
                      "directory to join as a new node");
     auto started = self->make_response_promise<bool>();
+    st.age_unsettled = true;
     settle_age(self, [self, started](caf::error err) mutable {
       if (err) {
         started.deliver(std::move(err));
         return;
       }
       auto& st = self->state;
+      st.age_unsettled = false;
       st.context->use(st.current);
       self->send(st.membership, st.current);
       update_own_address(self);
@@ -123,7 +125,7 @@ caf::error objection(const topology_state& st, const topology& now, const member
 /// its place.
 caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto& st = self->state;
-  if (st.current.epoch == 0)
+  if (st.current.epoch == 0 || st.age_unsettled)
     return failure(errc::not_a_member, "this node is not a member itself yet");
   auto newcomer = decode_member_text(text);
   if (!newcomer)
@@ -222,7 +224,7 @@ caf::error no_majority(size_t present, size_t members) {
 
 caf::result<uint64_t> on_order(pointer self, const change_order& order) {
   auto& st = self->state;
-  if (st.current.epoch == 0)
+  if (st.current.epoch == 0 || st.age_unsettled)
     return failure(errc::not_a_member, "this node is not a member itself yet");
   auto alive = alive_in(st, st.current);
   auto present = static_cast<size_t>(std::count(alive.begin(), alive.end(), true));
@@ -279,7 +281,7 @@ void finish_flushes(pointer self) {
 /// waits: what is written after a flush that failed stays.
 caf::result<bool> flush_all(pointer self, int64_t delay) {
   auto& st = self->state;
-  if (st.current.epoch == 0)
+  if (st.current.epoch == 0 || st.age_unsettled)
     return failure(errc::not_a_member, "this node is not a member of the cluster yet");
   auto promise = self->make_response_promise<bool>();
   auto until = self->home_system().clock().now() + limits::service_deadline - limits::flush_lead;

@@ -67,6 +67,9 @@ struct topology_state {
   size_t next_seed = 0;
   std::string last_join_error;
 
+  /// Whether it is not known yet if the data is too old to take part with. Until then what the
+  /// others decide is not used, not even learnt: the node will ask for it.
+  bool age_unsettled = false;
   /// Asks anew whether the data is too old.
   std::function<void()> age_retry;
 

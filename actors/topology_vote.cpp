@@ -22,9 +22,9 @@ caf::error store_vote(topology_state& st) {
 }
 
 void use_if_newer(pointer self, const blob& bytes) {
-  if (bytes.empty())
-    return;
   auto& st = self->state;
+  if (bytes.empty() || st.age_unsettled)
+    return;
   auto decided = decode_topology_blob(bytes);
   if (!decided)
     return st.context->log.error("a topology that was sent is not usable: {}",

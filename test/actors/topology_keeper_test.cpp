@@ -1,6 +1,7 @@
 // long: the votes, and every change that can be voted on
 #include "actors/topology_keeper.hpp"
 
+#include <deque>
 #include <map>
 
 #include <catch2/catch.hpp>
@@ -24,6 +25,8 @@ public:
     std::map<std::string, std::string> files;
     bool disk_broken = false;
     bool reachable = true;
+    /// When its data was last used; 0: just now.
+    timestamp used_until = 0;
     context_ptr context;
     topology_actor handle;
     std::vector<topology> used;
@@ -48,6 +51,7 @@ public:
     k.context->memcache_address = "127.0.0.1:1";
     k.context->options.cluster.partitions = 8;
     k.context->options.cluster.seeds = seeds;
+    k.context->used_until = k.used_until;
     durable_files files{[&k](const std::string& name) -> caf::expected<std::optional<std::string>> {
                           auto at = k.files.find(name);
                           return at == k.files.end() ? std::nullopt : std::optional{at->second};
@@ -119,8 +123,19 @@ public:
 
   const topology& current(size_t i) { return keepers[i].used.back(); }
 
+  /// Those who dialed in vain are told so.
+  void fail_dials() {
+    for (auto& [dialer, promise] : waiting)
+      caf::anon_send(caf::actor{dialer}, stop_atom::value);
+    run();
+    waiting.clear();
+  }
+
   std::vector<std::string> seeds;
-  std::vector<keeper> keepers;
+  std::deque<keeper> keepers;
+  bool dials_answered = true;
+  /// Who dialed, and has not been answered.
+  std::vector<std::pair<caf::event_based_actor*, caf::response_promise>> waiting;
 
 private:
   dialer_actor fake_dialer() {
@@ -131,8 +146,18 @@ private:
         return me->delegate(keepers[0].handle, atom, arguments.at(0));
       }};
     });
-    return fake<dialer_actor>([gateway](caf::event_based_actor*) -> caf::behavior {
-      return {[gateway](dial_atom, const std::string&) { return gateway; }};
+    return fake<dialer_actor>([this, gateway](caf::event_based_actor* me) -> caf::behavior {
+      return {[this, me, gateway](dial_atom, const std::string&) -> caf::result<gateway_actor> {
+                if (dials_answered)
+                  return gateway;
+                waiting.emplace_back(me, me->make_response_promise());
+                return caf::delegated<gateway_actor>{};
+              },
+              [this, me](stop_atom) {
+                for (auto& [dialer, promise] : waiting)
+                  if (dialer == me)
+                    promise.deliver(failure(errc::peer_down, "nobody is there"));
+              }};
     });
   }
 
@@ -203,6 +228,42 @@ topology_request to_vote(kind what, uint64_t epoch, paxos::ballot at) {
 }
 
 } // namespace
+
+TEST_CASE("a node takes no part before it is known whether its data is too old") {
+  keeper_world w{2};
+  auto newer = *with_member(w.current(0), [&] {
+    auto x = *w.current(0).find("n1");
+    x.name = "n2";
+    x.id = 99;
+    x.cluster_address = w.address_of(2);
+    return x;
+  }());
+  auto without = newer;
+  without.members.erase(without.members.begin() + 1);
+  without.epoch += 5;
+  REQUIRE_FALSE(validate(without));
+  // Both have been off for longer than the grace.
+  w.stop(0);
+  w.keepers[1].used_until = w.wall_now() - 7'200'000'000;
+  w.dials_answered = false;
+  REQUIRE_FALSE(w.restart(1, w.address_of(1)));
+  for (auto& x : {newer, without}) {
+    topology_request learn;
+    learn.what = kind::learn;
+    learn.epoch = x.epoch;
+    learn.value = encode_blob(x);
+    REQUIRE(w.question(1, learn));
+    w.advance(100ms);
+    CHECK(w.keepers[1].used.empty());
+  }
+  auto flush = w.ask<bool>(w.keepers[1].handle, flush_all_atom::value, int64_t{0});
+  REQUIRE_FALSE(flush);
+  CHECK(flush.error() == errc::not_a_member);
+  w.fail_dials();
+  w.advance(1s);
+  CHECK(w.keepers[1].used.empty());
+  CHECK(w.question(1, topology_request{}));
+}
 
 TEST_CASE("a node without seeds founds a cluster, and finds it again on its disk") {
   keeper_world w{1};
