@@ -22,6 +22,9 @@ void on_joined(pointer self, const std::string& seed, const std::string& text) {
   if (!decided)
     return on_join_failed(self, seed, decided.error());
   auto& st = self->state;
+  // The answer may come late: what came after it stays, and so does the vote on what follows that.
+  if (st.current.epoch != 0)
+    return use_if_newer(self, encode_blob(*decided));
   if (decided->settings != settings_of(st.context->options))
     st.context->log.warning("the cluster was founded with N={} R={} W={} and {} partitions: these "
                             "count, not this node's options",

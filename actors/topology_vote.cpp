@@ -21,21 +21,6 @@ caf::error store_vote(topology_state& st) {
   return st.files.write(vote_file, bytes);
 }
 
-void use_if_newer(pointer self, const blob& bytes) {
-  auto& st = self->state;
-  if (bytes.empty() || st.age_unsettled)
-    return;
-  auto decided = decode_topology_blob(bytes);
-  if (!decided)
-    return st.context->log.error("a topology that was sent is not usable: {}",
-                                 message_of(decided.error()));
-  if (decided->epoch <= st.current.epoch)
-    return;
-  if (st.current.epoch != 0 && decided->cluster_id != st.current.cluster_id)
-    return st.context->log.error("a topology of another cluster was sent: ignored");
-  use(self, std::move(*decided));
-}
-
 void retry_later(pointer self) {
   auto& st = self->state;
   if (std::exchange(st.retry_due, true))
@@ -233,6 +218,21 @@ bool use(topology_self self, topology decided) {
     for (auto& x : std::exchange(st.starting, {}))
       x.deliver(true);
   return true;
+}
+
+void use_if_newer(topology_self self, const blob& bytes) {
+  auto& st = self->state;
+  if (bytes.empty() || st.age_unsettled)
+    return;
+  auto decided = decode_topology_blob(bytes);
+  if (!decided)
+    return st.context->log.error("a topology that was sent is not usable: {}",
+                                 message_of(decided.error()));
+  if (decided->epoch <= st.current.epoch)
+    return;
+  if (st.current.epoch != 0 && decided->cluster_id != st.current.cluster_id)
+    return st.context->log.error("a topology of another cluster was sent: ignored");
+  use(self, std::move(*decided));
 }
 
 void ask_members(topology_self self, const topology_request& x,

@@ -133,6 +133,9 @@ public:
 
   std::vector<std::string> seeds;
   std::deque<keeper> keepers;
+  /// Answers to those who join, on their way for so long.
+  caf::timespan join_answer_delay{0};
+  std::deque<std::pair<caf::typed_response_promise<std::string>, std::string>> joined;
   bool dials_answered = true;
   /// Who dialed, and has not been answered.
   std::vector<std::pair<caf::event_based_actor*, caf::response_promise>> waiting;
@@ -142,9 +145,22 @@ private:
     auto gateway = fake<gateway_actor>([this](caf::event_based_actor* me) -> caf::behavior {
       return {[this, me](admin_atom atom, const std::string& command,
                          const std::vector<std::string>& arguments) {
-        REQUIRE(command == "join");
-        return me->delegate(keepers[0].handle, atom, arguments.at(0));
-      }};
+                REQUIRE(command == "join");
+                auto answer = me->make_response_promise<std::string>();
+                me->request(keepers[0].handle, caf::infinite, atom, arguments.at(0))
+                    .then(
+                        [this, me, answer](const std::string& x) {
+                          joined.emplace_back(answer, x);
+                          me->delayed_send(me, join_answer_delay, turn_atom::value);
+                        },
+                        [answer](caf::error& x) mutable { answer.deliver(std::move(x)); });
+                return answer;
+              },
+              [this](turn_atom) {
+                auto [answer, text] = std::move(joined.front());
+                joined.pop_front();
+                answer.deliver(text);
+              }};
     });
     return fake<dialer_actor>([this, gateway](caf::event_based_actor* me) -> caf::behavior {
       return {[this, me, gateway](dial_atom, const std::string&) -> caf::result<gateway_actor> {
@@ -370,6 +386,29 @@ TEST_CASE("nodes that join are members for everybody, each in an epoch of its ow
     CHECK(w.current(i).epoch == 3);
     CHECK(w.current(i).members.size() == 3);
   }
+}
+
+TEST_CASE("an answer to a join that comes late takes the newcomer back to nothing") {
+  keeper_world w{2};
+  w.join_answer_delay = 1s;
+  w.keepers.resize(3);
+  w.spawn_keeper(2, w.address_of(2));
+  w.self->send(w.keepers[2].handle, start_atom::value);
+  w.advance(500ms);
+  auto joined = w.current(0);
+  REQUIRE(joined.find("n2"));
+  CHECK(w.joined.size() == 1);
+  topology_request learn;
+  learn.what = kind::learn;
+  learn.epoch = joined.epoch + 1;
+  learn.value = encode_blob(with_flush(joined, 5, 6));
+  REQUIRE(w.question(2, learn));
+  REQUIRE(w.question(2, to_vote(kind::prepare, joined.epoch + 2, {5, 99}))->vote.granted);
+  w.advance(2s);
+  CHECK(w.joined.empty());
+  CHECK(w.keepers[2].used.size() == 1);
+  CHECK(w.current(2).epoch == joined.epoch + 1);
+  CHECK_FALSE(w.question(2, to_vote(kind::prepare, joined.epoch + 2, {5, 99}))->vote.granted);
 }
 
 TEST_CASE("a node that joins is given its share, which is in force once all who live are filled") {
