@@ -247,6 +247,7 @@ caf::result<uint64_t> on_order(pointer self, const change_order& order) {
   };
   topology_change change{describe(order), apply, done};
   change.until = self->home_system().clock().now() + limits::join_deadline;
+  change.once = order.what != change_order::kind::filled;
   propose(self, std::move(change));
   return promise;
 }

@@ -38,6 +38,12 @@ struct topology_change {
   /// Of the changes that wait with the same subject only the last counts; empty: it is about
   /// nothing that others are about.
   std::string subject{};
+  /// Wrong to make again where it may have been made already.
+  bool once = false;
+  /// The epoch that members were asked to accept with the change in it, which one of them may see
+  /// through; empty: none yet, or another was decided.
+  blob sent{};
+  uint64_t sent_epoch = 0;
 };
 
 /// Who owns what: holds the topology in force, votes on the next one and proposes changes. The

@@ -67,31 +67,65 @@ void give_up(pointer self) {
     retry_later(self);
 }
 
-void on_decided(pointer self) {
-  auto& st = self->state;
-  auto value = st.proposal->value();
-  auto own = st.proposal->is_own_value();
-  auto decided = decode_topology_blob(value);
-  if (!decided || (decided->epoch == st.current.epoch + 1 && !use(self, *decided)))
-    return give_up(self);
-  if (!own)
-    return give_up(self);
-  st.attempts = 0;
-  st.proposal.reset();
-  auto done = std::make_shared<std::vector<topology_change>>(std::exchange(st.proposed, {}));
+/// Tells all members what was decided, then those who wanted it.
+void tell(pointer self, const topology& decided, std::vector<topology_change> changes) {
   topology_request learn;
   learn.what = kind::learn;
-  learn.epoch = decided->epoch;
-  learn.value = value;
+  learn.epoch = decided.epoch;
+  learn.value = encode_blob(decided);
+  auto done = std::make_shared<std::vector<topology_change>>(std::move(changes));
   ask_members(
       self, learn, [](size_t, const caf::expected<topology_reply>&) {},
-      [self, done, decided = *decided] {
+      [self, done, decided] {
         for (auto& x : *done) {
           self->state.context->log.info("decided: {}", x.description);
           x.done(decided);
         }
         next_proposal(self);
       });
+}
+
+/// Takes out of `from` what is in the topology in force, as it was sent, and what may be in one
+/// before it that never came here.
+void settle_sent(topology_state& st, const blob& in_force, auto& from,
+                 std::vector<topology_change>& made) {
+  for (auto i = from.begin(); i != from.end();) {
+    auto unknown = !i->sent.empty() && i->sent_epoch < st.current.epoch;
+    if (!i->sent.empty() && i->sent == in_force)
+      made.push_back(std::move(*i));
+    else if (unknown && i->once)
+      i->done(failure(errc::timed_out, "it is not known whether the change was made"));
+    else {
+      if (i->sent_epoch <= st.current.epoch)
+        i->sent = {};
+      ++i;
+      continue;
+    }
+    i = from.erase(i);
+  }
+}
+
+/// Whoever saw to it that the topology in force was decided: the changes of this node that are in
+/// it are made. To make them once more would be another change.
+void settle_sent(pointer self, const blob& in_force) {
+  auto& st = self->state;
+  std::vector<topology_change> made;
+  settle_sent(st, in_force, st.proposed, made);
+  settle_sent(st, in_force, st.queue, made);
+  if (!made.empty())
+    tell(self, st.current, std::move(made));
+}
+
+void on_decided(pointer self) {
+  auto& st = self->state;
+  auto decided = decode_topology_blob(st.proposal->value());
+  if (!decided || (decided->epoch == st.current.epoch + 1 && !use(self, *decided)))
+    return give_up(self);
+  // What it contained is settled.
+  if (!st.proposed.empty())
+    return give_up(self);
+  st.attempts = 0;
+  st.proposal.reset();
 }
 
 void on_step(pointer self, paxos::proposal::step step);
@@ -120,6 +154,10 @@ void run_phase(pointer self, kind phase) {
   auto mine = st.vote;
   auto answer =
       phase == kind::prepare ? paxos::prepare(mine, x.at) : paxos::accept(mine, x.at, x.value);
+  // What it does not accept itself it could not see through, nor know again: of one epoch it asks
+  // for one value of its own.
+  if (phase == kind::accept && !answer.granted)
+    return give_up(self);
   std::swap(st.vote, mine);
   if (store_vote(st)) {
     std::swap(st.vote, mine);
@@ -146,6 +184,11 @@ void on_step(pointer self, paxos::proposal::step step) {
   case paxos::proposal::step::wait: return;
   case paxos::proposal::step::send_accept:
     st.accepting = true;
+    if (st.proposal->is_own_value())
+      for (auto& x : st.proposed) {
+        x.sent = st.proposal->value();
+        x.sent_epoch = st.proposal_epoch;
+      }
     return run_phase(self, kind::accept);
   case paxos::proposal::step::decided: return on_decided(self);
   case paxos::proposal::step::lost: return give_up(self);
@@ -214,6 +257,7 @@ bool use(topology_self self, topology decided) {
   }
   st.context->log.info("topology {}: {} members", st.current.epoch, st.current.members.size());
   self->send(st.membership, st.current);
+  settle_sent(self, bytes);
   if (is_member(st))
     for (auto& x : std::exchange(st.starting, {}))
       x.deliver(true);

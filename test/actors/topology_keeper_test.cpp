@@ -133,6 +133,8 @@ public:
 
   std::vector<std::string> seeds;
   std::deque<keeper> keepers;
+  /// How many proposals are accepted without their proposer hearing of it.
+  int accepts_unheard = 0;
   /// Answers to those who join, on their way for so long.
   caf::timespan join_answer_delay{0};
   std::deque<std::pair<caf::typed_response_promise<std::string>, std::string>> joined;
@@ -215,12 +217,20 @@ private:
             tell(failed_answer{errc::peer_down, true, {}});
             continue;
           }
-          me->request(keepers[to].handle, caf::infinite, service_atom::value,
-                      std::get<service_call>(x.what).request)
-              .then([tell](std::string& text) { tell(text_answer{std::move(text)}); },
-                    [tell](const caf::error& err) {
-                      tell(failed_answer{errc::refused, true, message_of(err)});
-                    });
+          auto& request = std::get<service_call>(x.what).request;
+          auto unheard = decode_topology_request(request)->what == kind::accept &&
+                         accepts_unheard > 0 && accepts_unheard-- > 0;
+          if (unheard)
+            tell(failed_answer{errc::peer_down, false, {}});
+          me->request(keepers[to].handle, caf::infinite, service_atom::value, request)
+              .then(
+                  [tell, unheard](std::string& text) {
+                    if (!unheard)
+                      tell(text_answer{std::move(text)});
+                  },
+                  [tell](const caf::error& err) {
+                    tell(failed_answer{errc::refused, true, message_of(err)});
+                  });
         }
       }};
     });
@@ -455,6 +465,73 @@ TEST_CASE("an operator's change is voted on, or refused with the reason") {
   CHECK(w.keepers[1].context->left);
   CHECK_FALSE(w.keepers[2].context->left);
   CHECK(why(order(kind::undo, "")) == "no change of members is under way");
+}
+
+TEST_CASE("a change that was decided although its votes got lost is not made once more") {
+  // Who sees it through: the proposer, or another member.
+  for (auto by_another : {false, true}) {
+    keeper_world w{2};
+    w.bring_to_rest();
+    w.keepers.resize(3);
+    w.spawn_keeper(2, w.address_of(2));
+    REQUIRE(w.start(2));
+    REQUIRE(w.report_all_well());
+    change_order half;
+    half.what = change_order::kind::filled;
+    half.epoch = w.current(0).epoch;
+    half.reports = all_well(w.current(0), true);
+    for (auto& x : half.reports)
+      x.filled.resize(x.filled.size() / 2);
+    REQUIRE(w.ask<uint64_t>(w.keepers[0].handle, half));
+    REQUIRE(w.current(0).find("n2")->state == member_state::joining);
+    auto epoch = w.current(0).epoch;
+
+    change_order undo;
+    undo.what = change_order::kind::undo;
+    w.accepts_unheard = by_another ? 1000 : 2;
+    auto done = w.self->request(w.keepers[0].handle, caf::infinite, undo);
+    w.run();
+    CHECK(w.current(0).epoch == epoch);
+    if (by_another) {
+      topology_request learn;
+      learn.what = kind::learn;
+      learn.epoch = epoch + 1;
+      learn.value = stored_vote(w.keepers[1]).accepted->value;
+      w.accepts_unheard = 0;
+      REQUIRE(w.question(0, learn));
+    }
+    w.advance(3s);
+    REQUIRE(w.self->has_next_message());
+    done.receive([&](uint64_t x) { CHECK(x == epoch + 1); },
+                 [](const caf::error& x) { FAIL(message_of(x)); });
+    for (size_t i = 0; i < 3; ++i) {
+      CHECK(w.current(i).epoch == epoch + 1);
+      CHECK(w.current(i).find("n2")->state == member_state::leaving);
+    }
+  }
+}
+
+TEST_CASE("a change whose vote was lost and of which nothing is known is not made once more") {
+  keeper_world w{3};
+  w.bring_to_rest();
+  change_order leave;
+  leave.what = change_order::kind::leave;
+  leave.name = "n2";
+  w.accepts_unheard = 2;
+  auto done = w.self->request(w.keepers[0].handle, caf::infinite, leave);
+  w.run();
+  auto later = w.current(0);
+  later.epoch += 2;
+  topology_request learn;
+  learn.what = kind::learn;
+  learn.epoch = later.epoch;
+  learn.value = encode_blob(later);
+  REQUIRE(w.question(0, learn));
+  w.advance(1s);
+  REQUIRE(w.self->has_next_message());
+  done.receive([](uint64_t) { FAIL("it was made again"); },
+               [](const caf::error& x) { CHECK(x == errc::timed_out); });
+  CHECK(w.current(0) == later);
 }
 
 TEST_CASE("without a majority a member is removed by force alone, in an epoch far ahead") {
