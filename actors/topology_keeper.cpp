@@ -193,7 +193,8 @@ caf::result<uint64_t> impose(pointer self, const change_order& order) {
   auto next = apply_order(st, order, st.current);
   if (!next)
     return next.error();
-  auto epoch = st.current.epoch + limits::imposed_epochs;
+  // Another member may do the same, unheard: of two epochs the higher one counts, when they meet.
+  auto epoch = st.current.epoch + limits::imposed_epochs + st.random() % limits::imposed_epochs;
   for (auto& x : next->changed_at)
     if (x == next->epoch)
       x = epoch;
