@@ -108,6 +108,21 @@ std::vector<bool> alive_in(const topology_state& st, const topology& now) {
   return result;
 }
 
+/// That a member is not alive for this node only, perhaps, where others can be asked; none: it is
+/// dead, or alive.
+caf::error doubt_of(const topology_state& st, const std::string& name) {
+  auto found = st.view ? st.view->topo.find(name) : nullptr;
+  if (!found)
+    return caf::none;
+  auto& view = *st.view;
+  auto others = std::count(view.alive.begin(), view.alive.end(), true) - view.alive[view.self];
+  if (!view.unsure[static_cast<size_t>(found - view.topo.members.data())] || others == 0)
+    return caf::none;
+  return failure(errc::refused, "this node does not reach " + quoted(name) +
+                                    ", but no other member has said that it does not either: " +
+                                    "try again, or through another node");
+}
+
 /// Why the newcomer can not be taken in; none: it can.
 caf::error objection(const topology_state& st, const topology& now, const member& newcomer) {
   auto known = now.find(newcomer.name);
@@ -118,7 +133,7 @@ caf::error objection(const topology_state& st, const topology& now, const member
   auto index = static_cast<size_t>(known - now.members.data());
   if (known->name == st.context->name || alive_in(st, now)[index])
     return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
-  return caf::none;
+  return doubt_of(st, known->name);
 }
 
 /// At a member: a node wants to join. One that comes with the name of a member that is gone takes
@@ -164,8 +179,13 @@ caf::expected<topology> apply_order(const topology_state& st, const change_order
                                     const topology& now) {
   switch (order.what) {
   case change_order::kind::leave: return with_leaving(now, order.name, order.forced);
-  case change_order::kind::remove:
-    return with_removed(now, order.name, alive_in(st, now), order.forced);
+  case change_order::kind::remove: {
+    auto next = with_removed(now, order.name, alive_in(st, now), order.forced);
+    if (next)
+      if (auto err = doubt_of(st, order.name))
+        return err;
+    return next;
+  }
   case change_order::kind::undo: return with_changes_undone(now);
   case change_order::kind::filled: break;
   }

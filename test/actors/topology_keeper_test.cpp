@@ -25,6 +25,8 @@ public:
     std::map<std::string, std::string> files;
     bool disk_broken = false;
     bool reachable = true;
+    /// Whether, while it is not, others might still reach it.
+    bool unsure = false;
     /// When its data was last used; 0: just now.
     timestamp used_until = 0;
     context_ptr context;
@@ -132,6 +134,7 @@ public:
     for (auto& y : x.members) {
       auto index = std::stoul(y.name.substr(1));
       view->alive[view->peers.size()] = keepers[index].reachable;
+      view->unsure[view->peers.size()] = !keepers[index].reachable && keepers[index].unsure;
       view->peers.push_back(fake_peer(index));
     }
     caf::anon_send(k.handle, view_ptr{view});
@@ -532,6 +535,62 @@ TEST_CASE("a change whose vote was lost and of which nothing is known is not mad
   done.receive([](uint64_t) { FAIL("it was made again"); },
                [](const caf::error& x) { CHECK(x == errc::timed_out); });
   CHECK(w.current(0) == later);
+}
+
+TEST_CASE("a member that others may reach is neither removed nor replaced") {
+  keeper_world w{4};
+  w.bring_to_rest();
+  auto epoch = w.current(0).epoch;
+  auto remove = [&](bool forced) {
+    change_order x;
+    x.what = change_order::kind::remove;
+    x.name = "n3";
+    x.forced = forced;
+    auto done = w.ask<uint64_t>(w.keepers[0].handle, x);
+    return done ? std::string{} : message_of(done.error());
+  };
+  auto replace = [&] {
+    auto x = *w.current(0).find("n3");
+    x.id += 1;
+    auto done = w.ask<std::string>(w.keepers[0].handle, admin_atom::value, encode_text(x));
+    return done ? std::string{} : message_of(done.error());
+  };
+  auto doubt = Catch::Contains("this node does not reach 'n3', but no other member");
+  w.keepers[3].unsure = true;
+  w.lose(3);
+  for (auto forced : {false, true})
+    CHECK_THAT(remove(forced), doubt);
+  CHECK_THAT(replace(), doubt);
+  CHECK(w.current(0).epoch == epoch);
+  // With nobody left to ask, the operator's word counts.
+  for (size_t i : {1, 2}) {
+    w.keepers[i].unsure = true;
+    w.lose(i);
+  }
+  CHECK(remove(true) == "");
+  CHECK(w.current(0).epoch > epoch);
+}
+
+TEST_CASE("a member that comes back while a vote waits is not replaced") {
+  keeper_world w{4};
+  w.bring_to_rest();
+  w.lose(3);
+  auto before = w.current(0);
+  w.keepers[1].reachable = w.keepers[2].reachable = false;
+  auto newcomer = *before.find("n3");
+  newcomer.id += 1;
+  auto done =
+      w.self->request(w.keepers[0].handle, caf::infinite, admin_atom::value, encode_text(newcomer));
+  w.advance(1s);
+  CHECK_FALSE(w.self->has_next_message());
+  for (size_t i : {1, 2, 3})
+    w.keepers[i].reachable = true;
+  w.send_view(0);
+  w.advance(2s);
+  REQUIRE(w.self->has_next_message());
+  done.receive([](const std::string&) { FAIL("it was replaced"); },
+               [](const caf::error& x) { CHECK(message_of(x) == "a member named 'n3' is alive"); });
+  CHECK(w.current(0) == before);
 }
 
 TEST_CASE("without a majority a member is removed by force alone, in an epoch far ahead") {
