@@ -256,7 +256,6 @@ caf::expected<topology> with_changes_undone(const topology& now) {
                   : member_state::up;
   if (staying(next) == 0)
     return refused("all members are joining: there is nobody to go back to");
-  let_out(next, [](size_t) { return true; });
   plan_moves(next);
   return finished(now, std::move(next));
 }
@@ -295,7 +294,12 @@ std::optional<topology> with_filled(const topology& now, const std::vector<fill_
   if (arrived)
     plan_moves(next);
   let_in(next);
-  let_out(next, [&](size_t m) { return !reports[m].alive || reports[m].hints == 0; });
+  // One that leaves may have hints that are one of W copies: that it is not seen says nothing of
+  // them. One that was removed is given up.
+  let_out(next, [&](size_t m) {
+    return reports[m].alive ? reports[m].hints == 0
+                            : next.members[m].state == member_state::removed;
+  });
   if (next.members == now.members && next.moves.size() == now.moves.size())
     return std::nullopt;
   return finished(now, std::move(next));

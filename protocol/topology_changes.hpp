@@ -32,7 +32,7 @@ caf::expected<topology> with_removed(const topology& now, const std::string& nam
                                      const std::vector<bool>& alive, bool forced);
 
 /// `now` with whoever comes or goes sent back: targets are dropped, members that left or were
-/// removed stay, and those that join leave again. Refused when nothing is under way.
+/// removed stay, and those that join leave again, as others do. Refused when nothing is under way.
 caf::expected<topology> with_changes_undone(const topology& now);
 
 /// How many of the list in force of a partition on its way have to be found equal with a member of
@@ -55,8 +55,8 @@ struct fill_report {
 };
 
 /// `now` with moves planned for those that arrived, the targets in force that are filled, members
-/// that have all that was meant for them `up`, and those out that hold nothing any more. nullopt:
-/// nothing to do yet. `reports`: per member.
+/// that have all that was meant for them `up`, and those out that hold nothing any more; of one
+/// that leaves, it has to say so itself. nullopt: nothing to do yet. `reports`: per member.
 std::optional<topology> with_filled(const topology& now, const std::vector<fill_report>& reports);
 
 /// Whether no change of members is under way.

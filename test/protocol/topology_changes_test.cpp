@@ -249,12 +249,19 @@ TEST_CASE("what is under way can be taken back") {
   auto before = cluster_of({"a", "b", "c"}, {3, 2, 2, 64});
   CHECK_THAT(refusal(with_changes_undone(before)), Contains("no change"));
   auto arriving = *with_member(before, named("d"));
-  CHECK(with_changes_undone(arriving)->members == before.members);
+  CHECK(with_changes_undone(arriving)->find("d")->state == member_state::leaving);
+  CHECK(arrived(*with_changes_undone(arriving)).members == before.members);
   auto joining = planned(arriving);
   auto undone = *with_changes_undone(joining);
-  CHECK(undone.members == before.members);
   CHECK(undone.replicas == before.replicas);
   CHECK(undone.moves.empty());
+  // It may have taken hints already, which have to come to others first.
+  REQUIRE(undone.find("d"));
+  CHECK(undone.find("d")->state == member_state::leaving);
+  auto with_hints = nothing_filled(undone);
+  with_hints[3].hints = 1;
+  CHECK_FALSE(with_filled(undone, with_hints));
+  CHECK(arrived(undone).members == before.members);
 
   // Half of it is there already: that has to go back.
   auto reports = nothing_filled(joining);
@@ -320,7 +327,13 @@ TEST_CASE("a member that leaves is out when nothing names it and it keeps no hin
   CHECK(still_there.moves.empty());
   REQUIRE(still_there.find("b"));
   CHECK_FALSE(with_filled(still_there, reports));
+  // Nor while who asks does not see it, or it never answers again: then somebody has to say so.
   reports[1].hints = 0;
+  reports[1].alive = false;
+  CHECK_FALSE(with_filled(still_there, reports));
+  auto given_up = *with_removed(still_there, "b", all_but(still_there, "b"), false);
+  CHECK_FALSE(with_filled(given_up, reports)->find("b"));
+  reports[1].alive = true;
   CHECK_FALSE(with_filled(still_there, reports)->find("b"));
 }
 
