@@ -26,35 +26,6 @@ caf::result<std::string> on_request(pointer self, const std::string& text) {
 
 // --- starting, and letting others in -------------------------------------------------------------
 
-/// A member that came back elsewhere tells the others where it is now.
-void update_own_address(pointer self) {
-  auto& st = self->state;
-  auto mine = own_member(st);
-  auto known = st.current.find(mine.name);
-  if (!known || (known->memcache_address == mine.memcache_address &&
-                 known->cluster_address == mine.cluster_address))
-    return;
-  auto apply = [mine](const topology& now) -> caf::expected<topology> {
-    auto own = now.find(mine.name);
-    if (!own)
-      return failure(errc::refused, mine.name + " is no member any more");
-    auto next = now;
-    for (auto& x : next.members) {
-      if (x.name == mine.name) {
-        x.memcache_address = mine.memcache_address;
-        x.cluster_address = mine.cluster_address;
-      } else if (x.cluster_address == mine.cluster_address) {
-        // Whoever was there is not, for this node listens there: addresses stay unique, and its own
-        // start corrects the rest.
-        x.cluster_address = own->cluster_address;
-      }
-    }
-    ++next.epoch;
-    return next;
-  };
-  propose(self, {"new addresses of " + mine.name, apply, [](const caf::expected<topology>&) {}});
-}
-
 caf::result<bool> start(pointer self) {
   auto& st = self->state;
   if (auto err = load_topology(st))
@@ -75,7 +46,7 @@ caf::result<bool> start(pointer self) {
       st.age_unsettled = false;
       st.context->use(st.current);
       self->send(st.membership, st.current);
-      update_own_address(self);
+      tell_own_entry(self);
       check_seeds(self);
       started.deliver(true);
     });

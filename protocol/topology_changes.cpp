@@ -176,6 +176,34 @@ caf::expected<topology> with_member(const topology& now, member newcomer) {
   return finished(now, std::move(next));
 }
 
+caf::expected<topology> with_entry(const topology& now, const member& entry) {
+  if (auto err = validate(now))
+    return err;
+  auto known = now.find(entry.name);
+  if (!known || known->id != entry.id)
+    return refused(quoted(entry.name) + " is no member any more");
+  if (known->memcache_address == entry.memcache_address &&
+      known->cluster_address == entry.cluster_address && known->zone == entry.zone)
+    return refused("that is what is known of " + quoted(entry.name));
+  auto next = now;
+  ++next.epoch;
+  for (auto& x : next.members)
+    if (x.name == entry.name) {
+      x.memcache_address = entry.memcache_address;
+      x.cluster_address = entry.cluster_address;
+      x.zone = entry.zone;
+    } else if (x.cluster_address == entry.cluster_address) {
+      x.cluster_address = known->cluster_address;
+    }
+  if (auto defect = defect_of(next.members); !defect.empty())
+    return refused("this change of a member is refused: " + defect);
+  if (known->zone != entry.zone && stays(known->state)) {
+    plan_moves(next);
+    let_in(next);
+  }
+  return finished(now, std::move(next));
+}
+
 caf::expected<topology> with_leaving(const topology& now, const std::string& name, bool forced) {
   if (auto err = validate(now))
     return err;

@@ -21,6 +21,11 @@ namespace kai {
 /// the zone is the same, and it is refilled.
 caf::expected<topology> with_member(const topology& now, member newcomer);
 
+/// `now` with what a member, by name and id, says of itself: its addresses, and its zone, for which
+/// replicas are planned anew. Who was known to be at its address is not, for this one listens
+/// there, and gets its former one: addresses stay unique. Refused where all of it is known.
+caf::expected<topology> with_entry(const topology& now, const member& entry);
+
 /// `now` with the member on its way out. Unless forced refused where fewer members than W would
 /// stay.
 caf::expected<topology> with_leaving(const topology& now, const std::string& name, bool forced);

@@ -27,6 +27,7 @@ public:
     bool reachable = true;
     /// Whether, while it is not, others might still reach it.
     bool unsure = false;
+    std::string zone;
     /// When its data was last used; 0: just now.
     timestamp used_until = 0;
     context_ptr context;
@@ -53,6 +54,7 @@ public:
     k.context->memcache_address = "127.0.0.1:1";
     k.context->options.cluster.partitions = 8;
     k.context->options.cluster.seeds = seeds;
+    k.context->options.node.zone = k.zone;
     k.context->used_until = k.used_until;
     durable_files files{[&k](const std::string& name) -> caf::expected<std::optional<std::string>> {
                           auto at = k.files.find(name);
@@ -811,4 +813,29 @@ TEST_CASE("members that come back on other addresses tell the rest, even on each
     CHECK(w.current(i).find("n1")->cluster_address == w.address_of(2));
     CHECK(w.current(i).find("n2")->cluster_address == w.address_of(1));
   }
+}
+
+TEST_CASE("a newcomer that crashed when it was let in, and starts elsewhere, says where it is") {
+  keeper_world w{3};
+  auto& files = w.keepers[2].files;
+  files.clear();
+  REQUIRE(w.restart(2, "127.0.0.1:8000"));
+  w.advance(2s);
+  for (size_t i = 0; i < 3; ++i)
+    CHECK(w.current(i).find("n2")->cluster_address == "127.0.0.1:8000");
+}
+
+TEST_CASE("a member that comes back in another zone has the replicas planned for that") {
+  keeper_world w{3};
+  w.bring_to_rest();
+  w.keepers[2].zone = "cellar";
+  REQUIRE(w.restart(2, w.address_of(2)));
+  w.advance(2s);
+  auto epoch = w.current(0).epoch;
+  for (size_t i = 0; i < 3; ++i)
+    CHECK(w.current(i).find("n2")->zone == "cellar");
+  // Once is enough.
+  REQUIRE(w.restart(2, w.address_of(2)));
+  w.advance(2s);
+  CHECK(w.current(0).epoch == epoch);
 }

@@ -158,6 +158,43 @@ TEST_CASE(
     CHECK(std::count(list.begin(), list.end(), a) == 1);
 }
 
+TEST_CASE("a member that says it is in another zone has the replicas planned for that") {
+  auto before = found(1, {2, 1, 1, 64}, named("a", "left"));
+  for (auto name : {"b", "c", "d"})
+    before =
+        arrived(*with_member(before, named(name, name == std::string{"d"} ? "right" : "left")));
+  auto entry = *before.find("c");
+  CHECK_THAT(refusal(with_entry(before, entry)), Contains("known"));
+  entry.zone = "right";
+  auto then = *with_entry(before, entry);
+  CHECK_FALSE(validate(then));
+  CHECK(then.replicas == before.replicas);
+  CHECK_FALSE(then.moves.empty());
+  auto after = arrived(then);
+  CHECK(at_rest(after));
+  for (const auto& list : after.replicas)
+    CHECK(after.members[list[0]].zone != after.members[list[1]].zone);
+  entry.id += 1;
+  CHECK_THAT(refusal(with_entry(before, entry)), Contains("no member any more"));
+  entry = *before.find("c");
+  entry.zone.assign(256, 'x');
+  CHECK_THAT(refusal(with_entry(before, entry)), Contains("zone"));
+}
+
+TEST_CASE("members that come back on each other's addresses keep them apart") {
+  auto now = cluster_of({"a", "b", "c"});
+  auto entry = *now.find("a");
+  entry.cluster_address = now.find("b")->cluster_address;
+  entry.memcache_address = "elsewhere:1";
+  auto after = *with_entry(now, entry);
+  CHECK_FALSE(validate(after));
+  CHECK(after.find("a")->cluster_address == "cl-b:11011");
+  CHECK(after.find("a")->memcache_address == "elsewhere:1");
+  CHECK(after.find("b")->cluster_address == "cl-a:11011");
+  CHECK(after.moves.empty());
+  CHECK(after.changed_at == now.changed_at);
+}
+
 TEST_CASE("a newcomer that is not fit to be a member is refused with the reason") {
   auto now = cluster_of({"a", "b"});
   auto attempt = [&](auto change) {
