@@ -142,7 +142,8 @@ caf::result<std::string> filled(pointer self) {
   auto promise = self->make_response_promise<std::string>();
   gather_all(self, [self, promise](const own_reports& x) mutable {
     fill_report report;
-    report.hints = x.held.hints.count();
+    // Those that are not counted yet are some.
+    report.hints = std::max<uint64_t>(x.held.hints.count(), x.held.hints.exact ? 0 : 1);
     report.filled = x.synced.filled;
     if (auto& view = self->state.view) {
       report.epoch = view->topo.epoch;

@@ -6,13 +6,9 @@ namespace kai {
 
 cluster_view::cluster_view(topology decided, member_index own_index)
     : topo(std::move(decided)), self(own_index), alive(topo.members.size()),
-      unsure(topo.members.size()), shapes_(topo.replicas.size()) {
-  order_.reserve(topo.replicas.size() * topo.members.size());
-  for (uint32_t i = 0; i < topo.replicas.size(); ++i) {
-    auto order = topo.preference(static_cast<partition_id>(i));
-    order_.insert(order_.end(), order.begin(), order.end());
+      unsure(topo.members.size()), order_(topo.preferences()), shapes_(topo.replicas.size()) {
+  for (size_t i = 0; i < topo.replicas.size(); ++i)
     shapes_[i].places = static_cast<uint8_t>(topo.replicas[i].size());
-  }
   for (auto& x : topo.moves) {
     auto& shape = shapes_[x.partition];
     auto order = preference(x.partition);

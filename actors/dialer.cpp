@@ -2,9 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 
-#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,34 +17,104 @@ namespace kai {
 
 namespace {
 
-using pointer = dialer_actor::stateful_pointer<dialer_state>;
+using pointer = looking_dialer_actor::stateful_pointer<dialer_state>;
+using look = dialer_state::look;
 
-using address_list = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
+/// How long new requests may wait for looks that nothing happens in.
+constexpr std::chrono::milliseconds poll_time{10};
 
-/// Whether somebody accepts at `x` within the limit; `why` says why not.
-bool accepts(const addrinfo& x, std::chrono::milliseconds patience, std::string& why) {
-  auto fd = ::socket(x.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) {
-    why = std::strerror(errno);
-    return false;
-  }
-  auto code = ::connect(fd, x.ai_addr, x.ai_addrlen) == 0 ? 0 : errno;
-  if (code == EINPROGRESS) {
-    pollfd p{fd, POLLOUT, 0};
-    code = ETIMEDOUT;
-    if (::poll(&p, 1, static_cast<int>(patience.count())) == 1) {
-      socklen_t size = sizeof code;
-      ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size);
-    }
-  }
-  ::close(fd);
-  why = std::strerror(code);
-  return code == 0;
+auto now(pointer self) { return self->home_system().clock().now(); }
+
+std::shared_ptr<const int> closed_at_end(int fd) {
+  return {new int{fd}, [](const int* x) {
+            ::close(*x);
+            delete x;
+          }};
 }
 
-/// The numeric address of HOST:PORT at which somebody accepts.
-caf::expected<host_port> find_listener(const std::string& address,
-                                       std::chrono::milliseconds patience) {
+/// Opens a connection to the first of the addresses left that does not refuse at once. True: there
+/// is one.
+bool try_next(look& x, caf::actor_clock::time_point until) {
+  for (; x.at; x.at = x.at->ai_next) {
+    auto fd = ::socket(x.at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+      x.why = std::strerror(errno);
+      continue;
+    }
+    x.connecting = closed_at_end(fd);
+    x.until = until;
+    if (::connect(fd, x.at->ai_addr, x.at->ai_addrlen) == 0 || errno == EINPROGRESS)
+      return true;
+    x.why = std::strerror(errno);
+  }
+  x.connecting = nullptr;
+  return false;
+}
+
+void connect(pointer self, const look& x) {
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  auto code = ::getnameinfo(x.at->ai_addr, x.at->ai_addrlen, host, sizeof host, port, sizeof port,
+                            NI_NUMERICHOST | NI_NUMERICSERV);
+  auto promise = x.promise;
+  if (code != 0) {
+    promise.deliver(failure(errc::peer_down, x.address + ": " + ::gai_strerror(code)));
+    return;
+  }
+  self->request(self->system().middleman().actor_handle(), limits::dial_deadline,
+                caf::connect_atom::value, std::string{host},
+                static_cast<uint16_t>(std::stoul(port)))
+      .then(
+          [self, promise, address = x.address](const caf::node_id&, caf::strong_actor_ptr& gateway,
+                                               std::set<std::string>& signatures) mutable {
+            auto& sys = self->system();
+            if (gateway && sys.assignable(signatures, sys.message_types<gateway_actor>()))
+              promise.deliver(caf::actor_cast<gateway_actor>(gateway));
+            else
+              promise.deliver(
+                  failure(errc::incompatible, address + ": not the gateway of a kai node"));
+          },
+          [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
+}
+
+/// True: the look has come to its end. `ready`: the connection that it opens has, well or not.
+bool go_on(pointer self, look& x, bool ready) {
+  auto code = ETIMEDOUT;
+  socklen_t size = sizeof code;
+  if (ready)
+    ::getsockopt(*x.connecting, SOL_SOCKET, SO_ERROR, &code, &size);
+  else if (now(self) < x.until)
+    return false;
+  if (code == 0) {
+    x.connecting = nullptr;
+    connect(self, x);
+    return true;
+  }
+  x.why = std::strerror(code);
+  x.at = x.at->ai_next;
+  if (try_next(x, now(self) + self->state.patience))
+    return false;
+  x.promise.deliver(failure(errc::peer_down, x.address + ": " + x.why));
+  return true;
+}
+
+void look_on(pointer self) {
+  auto& looks = self->state.looks;
+  std::vector<pollfd> waiting;
+  for (auto& x : looks)
+    waiting.push_back({*x.connecting, POLLOUT, 0});
+  auto ready = ::poll(waiting.data(), waiting.size(), static_cast<int>(poll_time.count()));
+  size_t i = 0;
+  std::erase_if(looks, [&](look& x) {
+    auto position = i++;
+    return go_on(self, x, ready > 0 && waiting[position].revents != 0);
+  });
+  if (!looks.empty())
+    self->send(self, tick_atom::value);
+}
+
+caf::result<gateway_actor> dial(pointer self, const std::string& address) {
+  auto& st = self->state;
   auto target = parse_host_port(address);
   if (!target)
     return target.error();
@@ -57,44 +125,28 @@ caf::expected<host_port> find_listener(const std::string& address,
       ::getaddrinfo(target->host.c_str(), std::to_string(target->port).c_str(), &hints, &found);
   if (code != 0)
     return failure(errc::peer_down, address + ": " + ::gai_strerror(code));
-  address_list list{found, &freeaddrinfo};
-  std::string why = "no address";
-  for (auto* x = list.get(); x; x = x->ai_next) {
-    char host[NI_MAXHOST];
-    if (accepts(*x, patience, why) && ::getnameinfo(x->ai_addr, x->ai_addrlen, host, sizeof host,
-                                                    nullptr, 0, NI_NUMERICHOST) == 0)
-      return host_port{host, target->port};
-  }
-  return failure(errc::peer_down, address + ": " + why);
-}
-
-caf::result<gateway_actor> dial(pointer self, const std::string& address,
-                                std::chrono::milliseconds patience) {
-  auto listener = find_listener(address, patience);
-  if (!listener)
-    return listener.error();
-  auto promise = self->make_response_promise<gateway_actor>();
-  self->request(self->system().middleman().actor_handle(), limits::dial_deadline,
-                caf::connect_atom::value, listener->host, listener->port)
-      .then(
-          [self, promise, address](const caf::node_id&, caf::strong_actor_ptr& gateway,
-                                   std::set<std::string>& signatures) mutable {
-            auto& sys = self->system();
-            if (gateway && sys.assignable(signatures, sys.message_types<gateway_actor>()))
-              promise.deliver(caf::actor_cast<gateway_actor>(gateway));
-            else
-              promise.deliver(
-                  failure(errc::incompatible, address + ": not the gateway of a kai node"));
-          },
-          [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
-  return promise;
+  look x;
+  x.address = address;
+  x.found.reset(found);
+  x.at = found;
+  x.why = "no address";
+  if (!try_next(x, now(self) + st.patience))
+    return failure(errc::peer_down, address + ": " + x.why);
+  x.promise = self->make_response_promise<gateway_actor>();
+  auto result = x.promise;
+  st.looks.push_back(std::move(x));
+  if (st.looks.size() == 1)
+    self->send(self, tick_atom::value);
+  return result;
 }
 
 } // namespace
 
-dialer_actor::behavior_type dialer(pointer self, std::chrono::milliseconds patience) {
+looking_dialer_actor::behavior_type dialer(pointer self, std::chrono::milliseconds patience) {
+  self->state.patience = patience;
   return {
-      [=](dial_atom, const std::string& address) { return dial(self, address, patience); },
+      [self](dial_atom, const std::string& address) { return dial(self, address); },
+      [self](tick_atom) { look_on(self); },
   };
 }
 
@@ -114,7 +166,8 @@ gateway_actor neighbours::find(const std::string& address) {
   return i != gateways_.end() ? i->second : gateway_actor{};
 }
 
-dialer_actor::behavior_type neighbour_dialer(pointer self, std::shared_ptr<neighbours> others,
+dialer_actor::behavior_type neighbour_dialer(dialer_actor::pointer self,
+                                             std::shared_ptr<neighbours> others,
                                              dialer_actor network) {
   return {
       [=](dial_atom, const std::string& address) -> caf::result<gateway_actor> {

@@ -166,13 +166,16 @@ caf::result<hello> on_hello(pointer self, const hello& x) {
   if (!st.admin)
     return failure(errc::not_a_member, "the node is still starting");
   auto& context = st.loop->context();
-  auto known = st.loop->view ? st.loop->view->topo.cluster_id : 0;
   if (x.protocol != protocol_version)
     return failure(errc::incompatible, context.name + " speaks version " +
                                            std::to_string(protocol_version) +
                                            " of the cluster protocol, " + x.name + " version " +
                                            std::to_string(x.protocol));
-  if (known && x.cluster_id && known != x.cluster_id)
+  // To the others it would be up: it may have to drop its data first.
+  if (!st.loop->view)
+    return failure(errc::not_a_member, context.name + " does not take part yet");
+  auto known = st.loop->view->topo.cluster_id;
+  if (x.cluster_id && known != x.cluster_id)
     return failure(errc::incompatible, context.name + " belongs to another cluster than " + x.name);
   if (!context.observe(x.header.clock))
     return failure(errc::incompatible, "the clock of " + x.name + " is far ahead of that of " +

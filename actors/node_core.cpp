@@ -144,9 +144,10 @@ caf::error node_core::open(std::string name, std::string memcache_address,
   context->id = random();
   if (auto err = open_storage())
     return err;
-  dialer = environment.dialer ? environment.dialer
-                              : system.spawn<caf::detached>(
-                                    kai::dialer, std::chrono::milliseconds{limits::probe_connect});
+  dialer = environment.dialer;
+  if (!dialer)
+    dialer =
+        system.spawn<caf::detached>(kai::dialer, std::chrono::milliseconds{limits::probe_connect});
   if (environment.neighbours)
     dialer_of_peers = system.spawn(neighbour_dialer, environment.neighbours, dialer);
   membership =

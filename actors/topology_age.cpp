@@ -51,9 +51,12 @@ void judge(topology_self self, const inquiry& x, const done_function& done) {
     return forget_data(self, done);
   if (2 * (x.answered + 1) > st.current.members.size())
     return done(caf::none);
-  st.context->log.warning("the data is older than storage.grace, and only {} of {} members say "
-                          "whether they went on: waiting for a majority",
-                          x.answered + 1, st.current.members.size());
+  st.context->log.warning(
+      "the data is older than storage.grace, and only {} of {} members say "
+      "whether they went on: waiting for a majority. If it is gone for good, start "
+      "those that are left with a larger --storage.grace than they were off, "
+      "and give up the others with `kai-admin remove NAME --force`",
+      x.answered + 1, st.current.members.size());
   st.age_retry = [self, done] { ask_all(self, done); };
   self->delayed_send(self, limits::join_interval, tick_atom::value);
 }

@@ -26,35 +26,6 @@ caf::result<std::string> on_request(pointer self, const std::string& text) {
 
 // --- starting, and letting others in -------------------------------------------------------------
 
-/// A member that came back elsewhere tells the others where it is now.
-void update_own_address(pointer self) {
-  auto& st = self->state;
-  auto mine = own_member(st);
-  auto known = st.current.find(mine.name);
-  if (known->memcache_address == mine.memcache_address &&
-      known->cluster_address == mine.cluster_address)
-    return;
-  auto apply = [mine](const topology& now) -> caf::expected<topology> {
-    auto own = now.find(mine.name);
-    if (!own)
-      return failure(errc::refused, mine.name + " is no member any more");
-    auto next = now;
-    for (auto& x : next.members) {
-      if (x.name == mine.name) {
-        x.memcache_address = mine.memcache_address;
-        x.cluster_address = mine.cluster_address;
-      } else if (x.cluster_address == mine.cluster_address) {
-        // Whoever was there is not, for this node listens there: addresses stay unique, and its own
-        // start corrects the rest.
-        x.cluster_address = own->cluster_address;
-      }
-    }
-    ++next.epoch;
-    return next;
-  };
-  propose(self, {"new addresses of " + mine.name, apply, [](const caf::expected<topology>&) {}});
-}
-
 caf::result<bool> start(pointer self) {
   auto& st = self->state;
   if (auto err = load_topology(st))
@@ -65,15 +36,17 @@ caf::result<bool> start(pointer self) {
                      "storage.directory: the data there is no longer a member's; empty the "
                      "directory to join as a new node");
     auto started = self->make_response_promise<bool>();
+    st.age_unsettled = true;
     settle_age(self, [self, started](caf::error err) mutable {
       if (err) {
         started.deliver(std::move(err));
         return;
       }
       auto& st = self->state;
+      st.age_unsettled = false;
       st.context->use(st.current);
       self->send(st.membership, st.current);
-      update_own_address(self);
+      tell_own_entry(self);
       check_seeds(self);
       started.deliver(true);
     });
@@ -107,11 +80,39 @@ std::vector<bool> alive_in(const topology_state& st, const topology& now) {
   return result;
 }
 
+/// That a member is not alive for this node only, perhaps, where others can be asked; none: it is
+/// dead, or alive.
+caf::error doubt_of(const topology_state& st, const std::string& name) {
+  auto found = st.view ? st.view->topo.find(name) : nullptr;
+  if (!found)
+    return caf::none;
+  auto& view = *st.view;
+  auto others = std::count(view.alive.begin(), view.alive.end(), true) - view.alive[view.self];
+  if (!view.unsure[static_cast<size_t>(found - view.topo.members.data())] || others == 0)
+    return caf::none;
+  return failure(errc::refused, "this node does not reach " + quoted(name) +
+                                    ", but no other member has said that it does not either: " +
+                                    "try again, or through another node");
+}
+
+/// Why the newcomer can not be taken in; none: it can.
+caf::error objection(const topology_state& st, const topology& now, const member& newcomer) {
+  auto known = now.find(newcomer.name);
+  if (!known)
+    return caf::none;
+  if (known->id == newcomer.id)
+    return failure(errc::refused, quoted(known->name) + " is a member already");
+  auto index = static_cast<size_t>(known - now.members.data());
+  if (known->name == st.context->name || alive_in(st, now)[index])
+    return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
+  return doubt_of(st, known->name);
+}
+
 /// At a member: a node wants to join. One that comes with the name of a member that is gone takes
 /// its place.
 caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto& st = self->state;
-  if (st.current.epoch == 0)
+  if (st.current.epoch == 0 || st.age_unsettled)
     return failure(errc::not_a_member, "this node is not a member itself yet");
   auto newcomer = decode_member_text(text);
   if (!newcomer)
@@ -119,20 +120,28 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto known = st.current.find(newcomer->name);
   if (known && known->id == newcomer->id)
     return encode_blob(st.current).str();
-  if (known) {
-    auto index = static_cast<size_t>(known - st.current.members.data());
-    if (known->name == st.context->name || alive_in(st, st.current)[index])
-      return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
-  }
+  if (auto err = objection(st, st.current, *newcomer))
+    return err;
   auto promise = self->make_response_promise<std::string>();
-  auto apply = [x = *newcomer](const topology& now) { return with_member(now, x); };
-  propose(self, {"member " + newcomer->name, apply,
-                 [promise](const caf::expected<topology>& decided) mutable {
-                   if (decided)
-                     promise.deliver(encode_blob(*decided).str());
-                   else
-                     promise.deliver(decided.error());
-                 }});
+  auto apply = [self, x = *newcomer](const topology& now) -> caf::expected<topology> {
+    if (auto err = objection(self->state, now, x))
+      return err;
+    return with_member(now, x);
+  };
+  auto done = [self, promise, x = *newcomer](const caf::expected<topology>& decided) mutable {
+    auto& now = self->state.current;
+    auto known = now.find(x.name);
+    if (decided)
+      promise.deliver(encode_blob(*decided).str());
+    else if (known && known->id == x.id)
+      promise.deliver(encode_blob(now).str());
+    else
+      promise.deliver(decided.error());
+  };
+  topology_change change{"member " + newcomer->name, apply, done};
+  change.until = self->home_system().clock().now() + limits::join_deadline;
+  change.subject = change.description;
+  propose(self, std::move(change));
   return promise;
 }
 
@@ -142,8 +151,13 @@ caf::expected<topology> apply_order(const topology_state& st, const change_order
                                     const topology& now) {
   switch (order.what) {
   case change_order::kind::leave: return with_leaving(now, order.name, order.forced);
-  case change_order::kind::remove:
-    return with_removed(now, order.name, alive_in(st, now), order.forced);
+  case change_order::kind::remove: {
+    auto next = with_removed(now, order.name, alive_in(st, now), order.forced);
+    if (next)
+      if (auto err = doubt_of(st, order.name))
+        return err;
+    return next;
+  }
   case change_order::kind::undo: return with_changes_undone(now);
   case change_order::kind::filled: break;
   }
@@ -171,7 +185,8 @@ caf::result<uint64_t> impose(pointer self, const change_order& order) {
   auto next = apply_order(st, order, st.current);
   if (!next)
     return next.error();
-  auto epoch = st.current.epoch + limits::imposed_epochs;
+  // Another member may do the same, unheard: of two epochs the higher one counts, when they meet.
+  auto epoch = st.current.epoch + limits::imposed_epochs + st.random() % limits::imposed_epochs;
   for (auto& x : next->changed_at)
     if (x == next->epoch)
       x = epoch;
@@ -202,7 +217,7 @@ caf::error no_majority(size_t present, size_t members) {
 
 caf::result<uint64_t> on_order(pointer self, const change_order& order) {
   auto& st = self->state;
-  if (st.current.epoch == 0)
+  if (st.current.epoch == 0 || st.age_unsettled)
     return failure(errc::not_a_member, "this node is not a member itself yet");
   auto alive = alive_in(st, st.current);
   auto present = static_cast<size_t>(std::count(alive.begin(), alive.end(), true));
@@ -217,12 +232,16 @@ caf::result<uint64_t> on_order(pointer self, const change_order& order) {
   }
   auto promise = self->make_response_promise<uint64_t>();
   auto apply = [self, order](const topology& now) { return apply_order(self->state, order, now); };
-  propose(self, {describe(order), apply, [promise](const caf::expected<topology>& decided) mutable {
-                   if (decided)
-                     promise.deliver(decided->epoch);
-                   else
-                     promise.deliver(decided.error());
-                 }});
+  auto done = [promise](const caf::expected<topology>& decided) mutable {
+    if (decided)
+      promise.deliver(decided->epoch);
+    else
+      promise.deliver(decided.error());
+  };
+  topology_change change{describe(order), apply, done};
+  change.until = self->home_system().clock().now() + limits::join_deadline;
+  change.once = order.what != change_order::kind::filled;
+  propose(self, std::move(change));
   return promise;
 }
 
@@ -251,13 +270,16 @@ void finish_flushes(pointer self) {
 
 /// In the order that makes it one moment for all: the mark lies above every write acknowledged
 /// before (clocks are exchanged first) and a little ahead, so that each live node knows it before
-/// any clock reaches it; the answer comes when all clocks are past it.
+/// any clock reaches it; the answer comes when all clocks are past it. So each vote that is tried
+/// has a mark of its own, and none begins whose mark would lie behind the time that the client
+/// waits: what is written after a flush that failed stays.
 caf::result<bool> flush_all(pointer self, int64_t delay) {
   auto& st = self->state;
-  if (st.current.epoch == 0)
+  if (st.current.epoch == 0 || st.age_unsettled)
     return failure(errc::not_a_member, "this node is not a member of the cluster yet");
   auto promise = self->make_response_promise<bool>();
-  exchange_clocks(self, [self, promise, delay] {
+  auto until = self->home_system().clock().now() + limits::service_deadline - limits::flush_lead;
+  exchange_clocks(self, [self, promise, delay, until] {
     auto mark = std::make_shared<timestamp>(0);
     auto apply = [self, delay, mark](const topology& now) -> caf::expected<topology> {
       auto& context = *self->state.context;
@@ -284,7 +306,9 @@ caf::result<bool> flush_all(pointer self, int64_t delay) {
       self->delayed_send(self, caf::timespan{wait + std::chrono::milliseconds{1}},
                          tick_atom::value);
     };
-    propose(self, {"flush_all", apply, done});
+    topology_change change{"flush_all", apply, done};
+    change.until = until;
+    propose(self, std::move(change));
   });
   return promise;
 }

@@ -33,6 +33,17 @@ struct topology_change {
   std::function<caf::expected<topology>(const topology& now)> apply;
   /// Called once: with the topology that contains it, or with why it can not be.
   std::function<void(caf::expected<topology>)> done;
+  /// Until when whoever wants it waits. No vote that starts later contains it.
+  caf::actor_clock::time_point until = caf::actor_clock::time_point::max();
+  /// Of the changes that wait with the same subject only the last counts; empty: it is about
+  /// nothing that others are about.
+  std::string subject{};
+  /// Wrong to make again where it may have been made already.
+  bool once = false;
+  /// The epoch that members were asked to accept with the change in it, which one of them may see
+  /// through; empty: none yet, or another was decided.
+  blob sent{};
+  uint64_t sent_epoch = 0;
 };
 
 /// Who owns what: holds the topology in force, votes on the next one and proposes changes. The
@@ -62,6 +73,9 @@ struct topology_state {
   size_t next_seed = 0;
   std::string last_join_error;
 
+  /// Whether it is not known yet if the data is too old to take part with. Until then what the
+  /// others decide is not used, not even learnt: the node will ask for it.
+  bool age_unsettled = false;
   /// Asks anew whether the data is too old.
   std::function<void()> age_retry;
 

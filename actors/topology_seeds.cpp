@@ -22,13 +22,19 @@ void on_joined(pointer self, const std::string& seed, const std::string& text) {
   if (!decided)
     return on_join_failed(self, seed, decided.error());
   auto& st = self->state;
+  // The answer may come late: what came after it stays, and so does the vote on what follows that.
+  if (st.current.epoch != 0)
+    return use_if_newer(self, encode_blob(*decided));
   if (decided->settings != settings_of(st.context->options))
     st.context->log.warning("the cluster was founded with N={} R={} W={} and {} partitions: these "
                             "count, not this node's options",
                             decided->settings.replicas, decided->settings.read_quorum,
                             decided->settings.write_quorum, decided->settings.partitions);
   if (!use(self, std::move(*decided)))
-    on_join_failed(self, seed, failure(errc::storage_failed, "the topology can not be stored"));
+    return on_join_failed(self, seed,
+                          failure(errc::storage_failed, "the topology can not be stored"));
+  // It may have been let in before, and have crashed, and be elsewhere now.
+  tell_own_entry(self);
 }
 
 /// As a peer would introduce itself.
@@ -54,6 +60,22 @@ member own_member(const topology_state& st) {
   x.cluster_address = context.cluster_address;
   x.id = context.id;
   return x;
+}
+
+void tell_own_entry(pointer self) {
+  auto& st = self->state;
+  auto mine = own_member(st);
+  if (!is_member(st) || !with_entry(st.current, mine))
+    return;
+  auto apply = [mine](const topology& now) { return with_entry(now, mine); };
+  auto done = [self](const caf::expected<topology>& decided) {
+    if (!decided)
+      self->state.context->log.warning("where this node is now is not known to all members: {}",
+                                       message_of(decided.error()));
+  };
+  topology_change change{"what " + mine.name + " says of itself", apply, done};
+  change.subject = change.description;
+  propose(self, std::move(change));
 }
 
 cluster_settings settings_of(const node_options& options) {

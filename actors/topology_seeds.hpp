@@ -7,6 +7,9 @@ namespace kai {
 /// This node, as it is a member or wants to be one.
 member own_member(const topology_state& st);
 
+/// Has the others know where this member is, and in which zone, where that is not what they know.
+void tell_own_entry(topology_self self);
+
 /// What the node founds a cluster with.
 cluster_settings settings_of(const node_options& options);
 

@@ -1,6 +1,7 @@
 #include "actors/topology_vote.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace kai {
 
@@ -20,21 +21,6 @@ caf::error store_vote(topology_state& st) {
   return st.files.write(vote_file, bytes);
 }
 
-void use_if_newer(pointer self, const blob& bytes) {
-  if (bytes.empty())
-    return;
-  auto& st = self->state;
-  auto decided = decode_topology_blob(bytes);
-  if (!decided)
-    return st.context->log.error("a topology that was sent is not usable: {}",
-                                 message_of(decided.error()));
-  if (decided->epoch <= st.current.epoch)
-    return;
-  if (st.current.epoch != 0 && decided->cluster_id != st.current.cluster_id)
-    return st.context->log.error("a topology of another cluster was sent: ignored");
-  use(self, std::move(*decided));
-}
-
 void retry_later(pointer self) {
   auto& st = self->state;
   if (std::exchange(st.retry_due, true))
@@ -45,6 +31,29 @@ void retry_later(pointer self) {
   self->delayed_send(self, caf::timespan{wait}, tick_atom::value);
 }
 
+/// Changes that nobody waits for any more must not be made when nobody expects them.
+void drop_expired(pointer self) {
+  auto& queue = self->state.queue;
+  auto now = self->home_system().clock().now();
+  auto late = std::stable_partition(queue.begin(), queue.end(),
+                                    [&](const topology_change& x) { return now < x.until; });
+  for (auto i = late; i != queue.end(); ++i)
+    i->done(failure(errc::timed_out, "not enough members agreed to it in time"));
+  queue.erase(late, queue.end());
+}
+
+/// Of those with one subject the last stays.
+void drop_outdone(topology_state& st) {
+  std::set<std::string> later;
+  for (auto i = st.queue.size(); i-- > 0;) {
+    auto& x = st.queue[i];
+    if (x.subject.empty() || later.insert(x.subject).second)
+      continue;
+    x.done(failure(errc::refused, "the same was asked for again"));
+    st.queue.erase(st.queue.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
 /// The vote ended without our value: what was proposed goes back to the queue.
 void give_up(pointer self) {
   auto& st = self->state;
@@ -53,35 +62,70 @@ void give_up(pointer self) {
   for (auto i = st.proposed.rbegin(); i != st.proposed.rend(); ++i)
     st.queue.push_front(std::move(*i));
   st.proposed.clear();
+  drop_outdone(st);
   if (!st.queue.empty())
     retry_later(self);
 }
 
-void on_decided(pointer self) {
-  auto& st = self->state;
-  auto value = st.proposal->value();
-  auto own = st.proposal->is_own_value();
-  auto decided = decode_topology_blob(value);
-  if (!decided || (decided->epoch == st.current.epoch + 1 && !use(self, *decided)))
-    return give_up(self);
-  if (!own)
-    return give_up(self);
-  st.attempts = 0;
-  st.proposal.reset();
-  auto done = std::make_shared<std::vector<topology_change>>(std::exchange(st.proposed, {}));
+/// Tells all members what was decided, then those who wanted it.
+void tell(pointer self, const topology& decided, std::vector<topology_change> changes) {
   topology_request learn;
   learn.what = kind::learn;
-  learn.epoch = decided->epoch;
-  learn.value = value;
+  learn.epoch = decided.epoch;
+  learn.value = encode_blob(decided);
+  auto done = std::make_shared<std::vector<topology_change>>(std::move(changes));
   ask_members(
       self, learn, [](size_t, const caf::expected<topology_reply>&) {},
-      [self, done, decided = *decided] {
+      [self, done, decided] {
         for (auto& x : *done) {
           self->state.context->log.info("decided: {}", x.description);
           x.done(decided);
         }
         next_proposal(self);
       });
+}
+
+/// Takes out of `from` what is in the topology in force, as it was sent, and what may be in one
+/// before it that never came here.
+void settle_sent(topology_state& st, const blob& in_force, auto& from,
+                 std::vector<topology_change>& made) {
+  for (auto i = from.begin(); i != from.end();) {
+    auto unknown = !i->sent.empty() && i->sent_epoch < st.current.epoch;
+    if (!i->sent.empty() && i->sent == in_force)
+      made.push_back(std::move(*i));
+    else if (unknown && i->once)
+      i->done(failure(errc::timed_out, "it is not known whether the change was made"));
+    else {
+      if (i->sent_epoch <= st.current.epoch)
+        i->sent = {};
+      ++i;
+      continue;
+    }
+    i = from.erase(i);
+  }
+}
+
+/// Whoever saw to it that the topology in force was decided: the changes of this node that are in
+/// it are made. To make them once more would be another change.
+void settle_sent(pointer self, const blob& in_force) {
+  auto& st = self->state;
+  std::vector<topology_change> made;
+  settle_sent(st, in_force, st.proposed, made);
+  settle_sent(st, in_force, st.queue, made);
+  if (!made.empty())
+    tell(self, st.current, std::move(made));
+}
+
+void on_decided(pointer self) {
+  auto& st = self->state;
+  auto decided = decode_topology_blob(st.proposal->value());
+  if (!decided || (decided->epoch == st.current.epoch + 1 && !use(self, *decided)))
+    return give_up(self);
+  // What it contained is settled.
+  if (!st.proposed.empty())
+    return give_up(self);
+  st.attempts = 0;
+  st.proposal.reset();
 }
 
 void on_step(pointer self, paxos::proposal::step step);
@@ -110,6 +154,10 @@ void run_phase(pointer self, kind phase) {
   auto mine = st.vote;
   auto answer =
       phase == kind::prepare ? paxos::prepare(mine, x.at) : paxos::accept(mine, x.at, x.value);
+  // What it does not accept itself it could not see through, nor know again: of one epoch it asks
+  // for one value of its own.
+  if (phase == kind::accept && !answer.granted)
+    return give_up(self);
   std::swap(st.vote, mine);
   if (store_vote(st)) {
     std::swap(st.vote, mine);
@@ -136,6 +184,11 @@ void on_step(pointer self, paxos::proposal::step step) {
   case paxos::proposal::step::wait: return;
   case paxos::proposal::step::send_accept:
     st.accepting = true;
+    if (st.proposal->is_own_value())
+      for (auto& x : st.proposed) {
+        x.sent = st.proposal->value();
+        x.sent_epoch = st.proposal_epoch;
+      }
     return run_phase(self, kind::accept);
   case paxos::proposal::step::decided: return on_decided(self);
   case paxos::proposal::step::lost: return give_up(self);
@@ -204,10 +257,26 @@ bool use(topology_self self, topology decided) {
   }
   st.context->log.info("topology {}: {} members", st.current.epoch, st.current.members.size());
   self->send(st.membership, st.current);
+  settle_sent(self, bytes);
   if (is_member(st))
     for (auto& x : std::exchange(st.starting, {}))
       x.deliver(true);
   return true;
+}
+
+void use_if_newer(topology_self self, const blob& bytes) {
+  auto& st = self->state;
+  if (bytes.empty() || st.age_unsettled)
+    return;
+  auto decided = decode_topology_blob(bytes);
+  if (!decided)
+    return st.context->log.error("a topology that was sent is not usable: {}",
+                                 message_of(decided.error()));
+  if (decided->epoch <= st.current.epoch)
+    return;
+  if (st.current.epoch != 0 && decided->cluster_id != st.current.cluster_id)
+    return st.context->log.error("a topology of another cluster was sent: ignored");
+  use(self, std::move(*decided));
 }
 
 void ask_members(topology_self self, const topology_request& x,
@@ -276,6 +345,7 @@ caf::result<std::string> answer_member(topology_self self, const topology_reques
 
 void next_proposal(topology_self self) {
   auto& st = self->state;
+  drop_expired(self);
   auto ready = st.view && st.view->topo.epoch == st.current.epoch && is_member(st);
   if (st.proposal || st.queue.empty() || !ready || st.retry_due)
     return;
@@ -310,6 +380,7 @@ void next_proposal(topology_self self) {
 
 void propose(topology_self self, topology_change change) {
   self->state.queue.push_back(std::move(change));
+  drop_outdone(self->state);
   next_proposal(self);
 }
 

@@ -25,6 +25,9 @@ caf::expected<std::optional<member>> member_of(const node_directory& directory);
 /// From now on `decided` holds. False: it could not be stored, and the one before stays.
 bool use(topology_self self, topology decided);
 
+/// The same for an encoded one that another node sent, where it is newer than the one in force.
+void use_if_newer(topology_self self, const blob& bytes);
+
 /// Sends `x` to all members but this one; `on_reply` sees each answer, `on_all` runs when all have
 /// come.
 void ask_members(topology_self self, const topology_request& x,

@@ -315,8 +315,9 @@ inline constexpr std::chrono::milliseconds vote_patience{1500};
 /// How long a node that is out goes on answering those who do not know yet.
 inline constexpr std::chrono::milliseconds out_after{1000};
 
-/// Epochs that a topology that no vote decided is ahead of the last one: more than members that
-/// were given up can have decided without it.
+/// Epochs that a topology that no vote decided is ahead of the last one, at least: more than
+/// members that were given up can have decided without it. By chance up to twice as many: two nodes
+/// that do so without hearing of each other come to different ones.
 inline constexpr uint64_t imposed_epochs = 1'000'000;
 
 /// A node that wants to join: how long a member may take to answer, and the wait between attempts.

@@ -9,7 +9,7 @@
 #include "protocol/topology.hpp"
 
 /// Who does whose work while members are down. Everything here chooses from a key's order of
-/// preference (topology::preference: the replicas, then the fallbacks) and from who is alive.
+/// preference (topology::preferences: the replicas, then the fallbacks) and from who is alive.
 namespace kai {
 
 /// The member that leads a write: the first live replica that was not `tried`. A write that is

@@ -89,23 +89,38 @@ replica_list topology::holders_of(partition_id partition) const {
   return result;
 }
 
-std::vector<member_index> topology::preference(partition_id partition) const {
-  auto result = holders_of(partition);
-  std::vector<bool> named(members.size(), false);
-  for (auto m : result)
-    named[m] = true;
-  auto add = [&](member_index m) {
-    if (!named[m] && stays(members[m].state))
-      named[m] = (result.push_back(m), true);
+std::vector<member_index> topology::preferences() const {
+  // Those that lists name, in the order in which the lists behind a partition name them first. For
+  // the partition before it, its own list comes in front of that.
+  replica_list ring;
+  auto put_in_front = [&](const replica_list& list) {
+    std::erase_if(ring,
+                  [&](auto m) { return std::find(list.begin(), list.end(), m) != list.end(); });
+    ring.insert(ring.begin(), list.begin(), list.end());
   };
-  for (size_t i = 1; i < replicas.size() && result.size() < members.size(); ++i)
-    for (auto m : replicas[(partition + i) % replicas.size()])
+  for (auto p = replicas.size(); p-- > 0;)
+    put_in_front(replicas[p]);
+  std::vector<member_index> result(replicas.size() * members.size());
+  for (auto p = replicas.size(); p-- > 0;) {
+    auto out = result.begin() + static_cast<std::ptrdiff_t>(p * members.size());
+    std::vector<bool> named(members.size(), false);
+    auto add = [&](member_index m) {
+      if (!named[m])
+        *out++ = m;
+      named[m] = true;
+    };
+    for (auto m : holders_of(static_cast<partition_id>(p)))
       add(m);
-  for (size_t m = 0; m < members.size(); ++m)
-    add(static_cast<member_index>(m));
-  for (size_t m = 0; m < members.size(); ++m)
-    if (!named[m])
-      result.push_back(static_cast<member_index>(m));
+    for (auto m : ring)
+      if (stays(members[m].state))
+        add(m);
+    for (size_t m = 0; m < members.size(); ++m)
+      if (stays(members[m].state))
+        add(static_cast<member_index>(m));
+    for (size_t m = 0; m < members.size(); ++m)
+      add(static_cast<member_index>(m));
+    put_in_front(replicas[p]);
+  }
   return result;
 }
 

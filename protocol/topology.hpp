@@ -116,11 +116,11 @@ struct topology {
   /// Who holds the partition, or shall: the list in force, then the newcomers of the target.
   replica_list holders_of(partition_id partition) const;
 
-  /// All members in the partition's order of preference: who holds it, then the fallbacks, which
-  /// are the other members in ring order (in the order in which the following partitions' lists
-  /// name them first; those that no list names come last, by index, and behind them those that are
-  /// on their way out). Walks the ring.
-  std::vector<member_index> preference(partition_id partition) const;
+  /// For each partition all members in its order of preference, one partition behind the other: who
+  /// holds it, then the fallbacks, which are the other members in ring order (in the order in which
+  /// the following partitions' lists name them first; those that no list names come last, by index,
+  /// and behind them those that are on their way out). Takes a step per partition and member.
+  std::vector<member_index> preferences() const;
 
   friend bool operator==(const topology&, const topology&) = default;
 };

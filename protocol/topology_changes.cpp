@@ -176,6 +176,34 @@ caf::expected<topology> with_member(const topology& now, member newcomer) {
   return finished(now, std::move(next));
 }
 
+caf::expected<topology> with_entry(const topology& now, const member& entry) {
+  if (auto err = validate(now))
+    return err;
+  auto known = now.find(entry.name);
+  if (!known || known->id != entry.id)
+    return refused(quoted(entry.name) + " is no member any more");
+  if (known->memcache_address == entry.memcache_address &&
+      known->cluster_address == entry.cluster_address && known->zone == entry.zone)
+    return refused("that is what is known of " + quoted(entry.name));
+  auto next = now;
+  ++next.epoch;
+  for (auto& x : next.members)
+    if (x.name == entry.name) {
+      x.memcache_address = entry.memcache_address;
+      x.cluster_address = entry.cluster_address;
+      x.zone = entry.zone;
+    } else if (x.cluster_address == entry.cluster_address) {
+      x.cluster_address = known->cluster_address;
+    }
+  if (auto defect = defect_of(next.members); !defect.empty())
+    return refused("this change of a member is refused: " + defect);
+  if (known->zone != entry.zone && stays(known->state)) {
+    plan_moves(next);
+    let_in(next);
+  }
+  return finished(now, std::move(next));
+}
+
 caf::expected<topology> with_leaving(const topology& now, const std::string& name, bool forced) {
   if (auto err = validate(now))
     return err;
@@ -256,7 +284,6 @@ caf::expected<topology> with_changes_undone(const topology& now) {
                   : member_state::up;
   if (staying(next) == 0)
     return refused("all members are joining: there is nobody to go back to");
-  let_out(next, [](size_t) { return true; });
   plan_moves(next);
   return finished(now, std::move(next));
 }
@@ -295,7 +322,12 @@ std::optional<topology> with_filled(const topology& now, const std::vector<fill_
   if (arrived)
     plan_moves(next);
   let_in(next);
-  let_out(next, [&](size_t m) { return !reports[m].alive || reports[m].hints == 0; });
+  // One that leaves may have hints that are one of W copies: that it is not seen says nothing of
+  // them. One that was removed is given up.
+  let_out(next, [&](size_t m) {
+    return reports[m].alive ? reports[m].hints == 0
+                            : next.members[m].state == member_state::removed;
+  });
   if (next.members == now.members && next.moves.size() == now.moves.size())
     return std::nullopt;
   return finished(now, std::move(next));

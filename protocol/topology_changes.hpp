@@ -21,6 +21,11 @@ namespace kai {
 /// the zone is the same, and it is refilled.
 caf::expected<topology> with_member(const topology& now, member newcomer);
 
+/// `now` with what a member, by name and id, says of itself: its addresses, and its zone, for which
+/// replicas are planned anew. Who was known to be at its address is not, for this one listens
+/// there, and gets its former one: addresses stay unique. Refused where all of it is known.
+caf::expected<topology> with_entry(const topology& now, const member& entry);
+
 /// `now` with the member on its way out. Unless forced refused where fewer members than W would
 /// stay.
 caf::expected<topology> with_leaving(const topology& now, const std::string& name, bool forced);
@@ -32,7 +37,7 @@ caf::expected<topology> with_removed(const topology& now, const std::string& nam
                                      const std::vector<bool>& alive, bool forced);
 
 /// `now` with whoever comes or goes sent back: targets are dropped, members that left or were
-/// removed stay, and those that join leave again. Refused when nothing is under way.
+/// removed stay, and those that join leave again, as others do. Refused when nothing is under way.
 caf::expected<topology> with_changes_undone(const topology& now);
 
 /// How many of the list in force of a partition on its way have to be found equal with a member of
@@ -55,8 +60,8 @@ struct fill_report {
 };
 
 /// `now` with moves planned for those that arrived, the targets in force that are filled, members
-/// that have all that was meant for them `up`, and those out that hold nothing any more. nullopt:
-/// nothing to do yet. `reports`: per member.
+/// that have all that was meant for them `up`, and those out that hold nothing any more; of one
+/// that leaves, it has to say so itself. nullopt: nothing to do yet. `reports`: per member.
 std::optional<topology> with_filled(const topology& now, const std::vector<fill_report>& reports);
 
 /// Whether no change of members is under way.

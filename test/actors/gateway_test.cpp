@@ -133,6 +133,11 @@ TEST_CASE("a node that is no member yet refuses calls and questions") {
                                  std::vector<std::string>{"x"});
   REQUIRE_FALSE(json);
   CHECK(json.error() == errc::not_a_member);
+  // Not even a hello: whoever greeted it would count it up.
+  auto greeted = c.ask<hello>(c.core(1).gateway, hello_atom::value,
+                              words_of(protocol_version, c.core(0).loop->view->topo.cluster_id));
+  REQUIRE_FALSE(greeted);
+  CHECK(greeted.error() == errc::not_a_member);
 }
 
 TEST_CASE("an unknown service is refused, a known one answered") {

@@ -243,6 +243,27 @@ class Comeback(TestCase):
         nodes.again(1)
         self.check_settled(nodes, keys, first)
 
+    def test_the_survivor_of_a_lost_majority_is_freed_as_its_warning_says(self):
+        nodes, keys = self.cluster("--storage.grace=1s"), names(b"survivor", 500)
+        store_all(nodes.ports(), keys, first)
+        wait_settled(nodes.nodes[0])
+        nodes.kill(1, 2, 3)
+        time.sleep(2.5)
+        alone = nodes.again(2, wait=False)
+        end = time.monotonic() + 20
+        while "waiting for a majority" not in alone.errors() and time.monotonic() < end:
+            time.sleep(0.1)
+        self.assertIn("start those that are left with a larger --storage.grace than they were off, "
+                      "and give up the others with `kai-admin remove NAME --force`", alone.errors())
+        alone.stop()
+        alone = nodes.again(2, "--storage.grace=1h")
+        for name in ("n1", "n3"):
+            await_status(alone, lambda x: member(x, name)["state"] == "down")
+            self.assertIsNotNone(admin(alone, "remove", name, "--force"))
+        wait_settled(alone)
+        self.assertEqual([x["name"] for x in status(alone)["members"]], ["n2"])
+        check_all([alone.memcache], keys, first)
+
     def test_delete_marks_stay_while_a_replica_is_away_and_go_when_it_was_in_sync(self):
         nodes = self.cluster("--storage.grace=4s")
         deleted, expired = names(b"deleted", 300), names(b"expired", 300)

@@ -158,6 +158,43 @@ TEST_CASE(
     CHECK(std::count(list.begin(), list.end(), a) == 1);
 }
 
+TEST_CASE("a member that says it is in another zone has the replicas planned for that") {
+  auto before = found(1, {2, 1, 1, 64}, named("a", "left"));
+  for (auto name : {"b", "c", "d"})
+    before =
+        arrived(*with_member(before, named(name, name == std::string{"d"} ? "right" : "left")));
+  auto entry = *before.find("c");
+  CHECK_THAT(refusal(with_entry(before, entry)), Contains("known"));
+  entry.zone = "right";
+  auto then = *with_entry(before, entry);
+  CHECK_FALSE(validate(then));
+  CHECK(then.replicas == before.replicas);
+  CHECK_FALSE(then.moves.empty());
+  auto after = arrived(then);
+  CHECK(at_rest(after));
+  for (const auto& list : after.replicas)
+    CHECK(after.members[list[0]].zone != after.members[list[1]].zone);
+  entry.id += 1;
+  CHECK_THAT(refusal(with_entry(before, entry)), Contains("no member any more"));
+  entry = *before.find("c");
+  entry.zone.assign(256, 'x');
+  CHECK_THAT(refusal(with_entry(before, entry)), Contains("zone"));
+}
+
+TEST_CASE("members that come back on each other's addresses keep them apart") {
+  auto now = cluster_of({"a", "b", "c"});
+  auto entry = *now.find("a");
+  entry.cluster_address = now.find("b")->cluster_address;
+  entry.memcache_address = "elsewhere:1";
+  auto after = *with_entry(now, entry);
+  CHECK_FALSE(validate(after));
+  CHECK(after.find("a")->cluster_address == "cl-b:11011");
+  CHECK(after.find("a")->memcache_address == "elsewhere:1");
+  CHECK(after.find("b")->cluster_address == "cl-a:11011");
+  CHECK(after.moves.empty());
+  CHECK(after.changed_at == now.changed_at);
+}
+
 TEST_CASE("a newcomer that is not fit to be a member is refused with the reason") {
   auto now = cluster_of({"a", "b"});
   auto attempt = [&](auto change) {
@@ -249,12 +286,19 @@ TEST_CASE("what is under way can be taken back") {
   auto before = cluster_of({"a", "b", "c"}, {3, 2, 2, 64});
   CHECK_THAT(refusal(with_changes_undone(before)), Contains("no change"));
   auto arriving = *with_member(before, named("d"));
-  CHECK(with_changes_undone(arriving)->members == before.members);
+  CHECK(with_changes_undone(arriving)->find("d")->state == member_state::leaving);
+  CHECK(arrived(*with_changes_undone(arriving)).members == before.members);
   auto joining = planned(arriving);
   auto undone = *with_changes_undone(joining);
-  CHECK(undone.members == before.members);
   CHECK(undone.replicas == before.replicas);
   CHECK(undone.moves.empty());
+  // It may have taken hints already, which have to come to others first.
+  REQUIRE(undone.find("d"));
+  CHECK(undone.find("d")->state == member_state::leaving);
+  auto with_hints = nothing_filled(undone);
+  with_hints[3].hints = 1;
+  CHECK_FALSE(with_filled(undone, with_hints));
+  CHECK(arrived(undone).members == before.members);
 
   // Half of it is there already: that has to go back.
   auto reports = nothing_filled(joining);
@@ -320,7 +364,13 @@ TEST_CASE("a member that leaves is out when nothing names it and it keeps no hin
   CHECK(still_there.moves.empty());
   REQUIRE(still_there.find("b"));
   CHECK_FALSE(with_filled(still_there, reports));
+  // Nor while who asks does not see it, or it never answers again: then somebody has to say so.
   reports[1].hints = 0;
+  reports[1].alive = false;
+  CHECK_FALSE(with_filled(still_there, reports));
+  auto given_up = *with_removed(still_there, "b", all_but(still_there, "b"), false);
+  CHECK_FALSE(with_filled(given_up, reports)->find("b"));
+  reports[1].alive = true;
   CHECK_FALSE(with_filled(still_there, reports)->find("b"));
 }
 

@@ -1,6 +1,7 @@
 #include "protocol/topology.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <random>
 #include <set>
@@ -41,7 +42,75 @@ std::string encoded(const topology& x) {
   return result;
 }
 
+/// The order of preference by its words: walks the ring behind the partition.
+std::vector<member_index> walked(const topology& x, partition_id partition) {
+  auto result = x.holders_of(partition);
+  auto add = [&](member_index m) {
+    if (std::find(result.begin(), result.end(), m) == result.end())
+      result.push_back(m);
+  };
+  auto add_staying = [&](member_index m) {
+    if (stays(x.members[m].state))
+      add(m);
+  };
+  for (size_t i = 1; i < x.replicas.size(); ++i)
+    for (auto m : x.replicas[(partition + i) % x.replicas.size()])
+      add_staying(m);
+  for (size_t m = 0; m < x.members.size(); ++m)
+    add_staying(static_cast<member_index>(m));
+  for (size_t m = 0; m < x.members.size(); ++m)
+    add(static_cast<member_index>(m));
+  return result;
+}
+
+topology random_topology(std::mt19937& random) {
+  topology x = found(42, {3, 2, 2, 1u << random() % 6}, named("0"));
+  for (size_t i = random() % 9; i > 0; --i)
+    x.members.push_back(named(std::to_string(i)));
+  std::sort(x.members.begin(), x.members.end(), [](auto& a, auto& b) { return a.name < b.name; });
+  auto some = [&] {
+    replica_list list;
+    for (size_t m = 0; m < x.members.size(); ++m)
+      list.push_back(static_cast<member_index>(m));
+    std::shuffle(list.begin(), list.end(), random);
+    list.resize(std::min<size_t>(list.size(), 1 + random() % 3));
+    return list;
+  };
+  for (auto& m : x.members)
+    m.state = static_cast<member_state>(1 + random() % 5);
+  // Often few members hold everything, so that some are in no list.
+  auto few = some();
+  for (auto& list : x.replicas)
+    list = random() % 3 ? few : some();
+  for (size_t p = 0; p < x.replicas.size(); ++p)
+    if (random() % 4 == 0)
+      x.moves.push_back({static_cast<partition_id>(p), some()});
+  return x;
+}
+
 } // namespace
+
+TEST_CASE("the order of preference is that of the ring") {
+  std::mt19937 random{4711};
+  for (int round = 0; round < 500; ++round) {
+    auto x = random_topology(random);
+    std::vector<member_index> expected;
+    for (size_t p = 0; p < x.replicas.size(); ++p)
+      for (auto m : walked(x, static_cast<partition_id>(p)))
+        expected.push_back(m);
+    REQUIRE(x.preferences() == expected);
+  }
+}
+
+TEST_CASE("the order of preference of many partitions takes no longer while a member comes") {
+  auto x = cluster_of({"a", "b", "c", "d", "e"}, {3, 2, 2, limits::partitions_max});
+  x = *with_member(x, named("f"));
+  // A walk around the ring for each partition would be three billion steps.
+  auto start = std::chrono::steady_clock::now();
+  auto order = x.preferences();
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{2});
+  CHECK(order.size() == size_t{limits::partitions_max} * 6);
+}
 
 TEST_CASE("a cluster is founded with one member that owns everything") {
   auto x = found(42, {3, 2, 2, 64}, named("a"));
