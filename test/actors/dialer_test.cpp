@@ -97,12 +97,12 @@ struct silent_address {
   std::string name;
 };
 
-gateway_actor::behavior_type answering(gateway_actor::pointer) {
+gateway_actor::behavior_type answering(gateway_actor::pointer, const std::string& suffix) {
   return {
       [](hello_atom, const hello& x) { return x; },
       [](call_batch&) {},
-      [](admin_atom, const std::string& command, const std::vector<std::string>&) {
-        return command;
+      [suffix](admin_atom, const std::string& command, const std::vector<std::string>&) {
+        return command + suffix;
       },
   };
 }
@@ -112,7 +112,7 @@ gateway_actor::behavior_type answering(gateway_actor::pointer) {
 TEST_CASE("many addresses that swallow packets keep nobody from one that answers") {
   real_system here;
   real_system there;
-  auto gateway = there.system.spawn(answering);
+  auto gateway = there.system.spawn(answering, std::string{"!"});
   auto port = there.system.middleman().publish(gateway, 0, "127.0.0.1", true);
   REQUIRE(port);
   auto live = "127.0.0.1:" + std::to_string(*port);

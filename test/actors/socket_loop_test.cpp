@@ -275,13 +275,13 @@ TEST_CASE("what waits for a round's end comes before what waits for the turn's")
   };
   auto round = s.system.middleman().spawn_broker(listen, &at_round);
   auto turn = s.system.middleman().spawn_broker(listen, &at_turn);
-  auto ask = [&](caf::io::broker* self) -> caf::behavior {
+  auto ask = [&turn](caf::io::broker* self, const caf::actor& round) -> caf::behavior {
     auto& loop = dynamic_cast<socket_loop&>(self->system().middleman().backend());
     loop.at_turn_end(caf::actor_cast<caf::strong_actor_ptr>(turn));
     loop.at_round_end(caf::actor_cast<caf::strong_actor_ptr>(round));
     return {};
   };
-  s.system.middleman().spawn_broker(ask);
+  s.system.middleman().spawn_broker(ask, round);
   for (int i = 0; i < 1000 && (at_round == 0 || at_turn == 0); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds{10});
   CHECK(at_round == 1);
