@@ -49,7 +49,8 @@ void socket_loop::run() {
     for (int i = 0; i < looks_max && !waiting_.empty() && poll_once(false); ++i)
       run_round();
     end_turn();
-    poll_once(ready_.empty() && starting_.empty() && waiting_.empty());
+    // The last handler may have gone in one of the looks above: then nothing would wake the loop.
+    poll_once(num_socket_handlers() > 0 && ready_.empty() && starting_.empty() && waiting_.empty());
   }
 }
 
