@@ -290,6 +290,26 @@ TEST_CASE("what waits for a round's end comes before what waits for the turn's")
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
 }
 
+TEST_CASE("a loop whose last socket goes in the middle of a turn ends") {
+  std::optional<system_with_sockets> s{std::in_place};
+  auto& loop = dynamic_cast<socket_loop&>(s->system.middleman().backend());
+  auto nobody = [&] {
+    caf::scoped_actor self{s->system};
+    return caf::actor_cast<caf::strong_actor_ptr>(self);
+  }();
+  std::promise<void> begun;
+  loop.post([&loop, &begun, nobody = std::move(nobody)] {
+    // So the sockets are looked at again before the turn ends; all that stops the loop is there
+    // then.
+    loop.at_turn_end(nobody);
+    begun.set_value();
+    std::this_thread::sleep_for(std::chrono::milliseconds{200});
+  });
+  begun.get_future().wait();
+  s.reset();
+  SUCCEED();
+}
+
 TEST_CASE("a client that ends with what makes the server close harms nobody else") {
   system_with_sockets s;
   server under_test{s.system, 1};
