@@ -342,7 +342,8 @@ using peer_actor = caf::typed_actor<
     caf::reacts_to<dial_atom>>;
 
 using coordinator_actor = caf::typed_actor<
-    // gateway; answered with response_list messages to the sender
+    // gateway, and in a client's name a coordinator whose operation begins anew; answered with
+    // response_list messages to the sender
     caf::reacts_to<request_list>,
     // io_loop: take what clients ask; answered with response_list messages to their connections
     caf::reacts_to<flush_batch_atom>,

@@ -27,11 +27,16 @@ const reply_routes::route* reply_routes::find(const caf::strong_actor_ptr& asker
 }
 
 void reply_routes::set(route& x, const cluster_view& view) {
+  x.box = nullptr;
+  x.peer = peer_actor{};
   auto member = view.topo.find(x.member);
+  if (!member || member->id != x.id)
+    return;
   auto index = static_cast<size_t>(member - view.topo.members.data());
-  auto known = member && member->id == x.id && index != view.self;
-  x.box = known ? view.outboxes[index] : nullptr;
-  x.peer = known ? view.peers[index] : peer_actor{};
+  if (index == view.self)
+    return;
+  x.box = view.outboxes[index];
+  x.peer = view.peers[index];
 }
 
 } // namespace kai
