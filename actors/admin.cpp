@@ -212,6 +212,14 @@ void say_unequal(const status_survey& x, size_t index, json& waiting) {
   }
 }
 
+/// Whom the member at `index` does not reach, though they answer.
+void say_unreached(const status_survey& x, size_t index, json& waiting) {
+  auto& members = x.view->topo.members;
+  for (size_t i = 0; i < members.size(); ++i)
+    if (!x.reports[i].is_null() && x.reports[index]["down_since"].contains(members[i].name))
+      waiting.push_back(members[index].name + " does not reach " + members[i].name);
+}
+
 /// What the member is doing, by the topology and by what it says (null: nothing).
 std::string state_of(const member& x, const json& report) {
   if (report.is_null())
@@ -263,8 +271,10 @@ json status_document(const status_survey& x) {
     else if (report["epoch"] != topo.epoch)
       waiting.push_back(m.name + " has topology " + report["epoch"].dump() + " of " +
                         std::to_string(topo.epoch));
-    if (up)
+    if (up) {
+      say_unreached(x, i, waiting);
       say_unequal(x, i, waiting);
+    }
     if (up && !report.value("hints_exact", true))
       waiting.push_back(m.name + " still counts the hints it holds");
     if (up && report["dropping"] != 0)

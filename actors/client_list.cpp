@@ -6,6 +6,7 @@
 #include <caf/io/network/native_socket.hpp>
 
 #include "actors/connection.hpp"
+#include "actors/socket_stream.hpp"
 
 namespace kai {
 
@@ -22,13 +23,11 @@ std::string address_text(const caf::expected<std::string>& host,
   return (v6 ? "tcp6:" : "tcp:") + to_host_port(*host, *port);
 }
 
-std::string local_address(int64_t id) {
-  auto fd = static_cast<net::native_socket>(id);
+std::string local_address(net::native_socket fd) {
   return address_text(net::local_addr_of_fd(fd), net::local_port_of_fd(fd));
 }
 
-std::string remote_address(int64_t id) {
-  auto fd = static_cast<net::native_socket>(id);
+std::string remote_address(net::native_socket fd) {
   return address_text(net::remote_addr_of_fd(fd), net::remote_port_of_fd(fd));
 }
 
@@ -41,30 +40,31 @@ const char* state_text(const connection_state& x) {
   return x.commands.empty() ? "conn_read" : "conn_parse_cmd";
 }
 
-void add(std::string& out, int64_t id, const char* name, std::string_view value) {
-  out += fmt::format("STAT {}:{} {}\r\n", id, name, value);
+void add(std::string& out, net::native_socket fd, const char* name, std::string_view value) {
+  out += fmt::format("STAT {}:{} {}\r\n", fd, name, value);
 }
 
 } // namespace
 
 std::string list_clients(io_loop& loop) {
   std::string out;
-  if (auto id = loop.listener) {
-    add(out, *id, "addr", local_address(*id));
-    add(out, *id, "state", "conn_listening");
-    add(out, *id, "secs_since_last_cmd", "0");
+  if (loop.listener) {
+    auto fd = static_cast<net::native_socket>(*loop.listener);
+    add(out, fd, "addr", local_address(fd));
+    add(out, fd, "state", "conn_listening");
+    add(out, fd, "secs_since_last_cmd", "0");
   }
-  std::map<int64_t, const connection_state*> by_id;
+  std::map<net::native_socket, const connection_state*> by_socket;
   for (auto x : loop.clients)
-    by_id.emplace(x->handle.id(), x);
+    by_socket.emplace(socket_of(x->handle), x);
   auto now = loop.context().wall_clock();
-  for (auto& [id, x] : by_id) {
-    add(out, id, "addr", remote_address(id));
-    add(out, id, "listen_addr", local_address(id));
-    add(out, id, "state", state_text(*x));
+  for (auto& [fd, x] : by_socket) {
+    add(out, fd, "addr", remote_address(fd));
+    add(out, fd, "listen_addr", local_address(fd));
+    add(out, fd, "state", state_text(*x));
     // The clock may have been set back.
     auto silent = std::max(now, x->heard) - x->heard;
-    add(out, id, "secs_since_last_cmd", std::to_string(silent / 1'000'000));
+    add(out, fd, "secs_since_last_cmd", std::to_string(silent / 1'000'000));
   }
   return out + "END\r\n";
 }

@@ -97,6 +97,10 @@ void socket_loop::flush_all() {
   handle_internal_events();
 }
 
+caf::io::connection_handle socket_loop::name_connection(native_socket fd) {
+  return caf::io::connection_handle::from_int(++connections_ << 32 | fd);
+}
+
 void socket_loop::at_turn_end(caf::strong_actor_ptr who) { waiting_.push_back(std::move(who)); }
 
 void socket_loop::at_round_end(caf::strong_actor_ptr who) { starting_.push_back(std::move(who)); }

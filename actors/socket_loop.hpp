@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -46,6 +48,11 @@ public:
   caf::expected<caf::io::doorman_ptr> new_tcp_doorman(uint16_t port, const char* in,
                                                       bool reuse_addr) override;
 
+  /// A handle that no other connection of this loop has had: CAF's own is the socket's number
+  /// alone, and what CAF still has to do about one that was closed would hit the one that got its
+  /// number. From any thread.
+  caf::io::connection_handle name_connection(native_socket fd);
+
   /// Sends `who` a flush_batch_atom when the turn ends: its batch then has all that came with it.
   /// On the loop's thread only.
   void at_turn_end(caf::strong_actor_ptr who);
@@ -85,6 +92,7 @@ private:
   /// Shared, for a connection may end after the loop.
   std::shared_ptr<client_streams> clients_ = std::make_shared<client_streams>();
   std::vector<char> read_buffer_;
+  std::atomic<int64_t> connections_{0};
   size_t throughput_;
 };
 

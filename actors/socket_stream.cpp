@@ -18,8 +18,7 @@ using caf::io::network::operation;
 using caf::io::network::rw_state;
 
 void reset_connection(caf::io::connection_handle x) {
-  // conn_hdl_from_socket made it.
-  auto fd = static_cast<int>(x.id());
+  auto fd = socket_of(x);
   linger drop{1, 0};
   ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
   ::shutdown(fd, SHUT_RDWR);
@@ -97,7 +96,7 @@ void socket_stream::send_now(caf::io::network::stream_manager* manager) {
 }
 
 socket_scribe::socket_scribe(socket_loop& loop, socket_loop::native_socket fd)
-    : scribe(caf::io::network::conn_hdl_from_socket(fd)), loop_(loop), stream_(loop, fd, *this) {}
+    : scribe(loop.name_connection(fd)), loop_(loop), stream_(loop, fd, *this) {}
 
 socket_scribe::~socket_scribe() {
   if (clients_)

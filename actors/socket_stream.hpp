@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,12 @@ namespace kai {
 using half_closed_atom = caf::atom_constant<caf::atom("halfclosed")>;
 
 class socket_scribe;
+
+/// The system's number of the connection's socket, which names it while it is open and may name
+/// another one soon after.
+inline socket_loop::native_socket socket_of(caf::io::connection_handle x) {
+  return static_cast<socket_loop::native_socket>(x.id() & UINT32_MAX);
+}
 
 /// Ends the TCP connection: what the other side has not taken is dropped, and it sees a reset. The
 /// loop finds the socket dead then and closes it.

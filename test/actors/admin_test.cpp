@@ -3,8 +3,11 @@
 #include <catch2/catch.hpp>
 
 #include <caf/event_based_actor.hpp>
+#include <nlohmann/json.hpp>
 
+#include "actors/cluster_view.hpp"
 #include "protocol/topology_messages.hpp"
+#include "protocol/topology_rules.hpp"
 #include "test/support/virtual_time.hpp"
 
 using namespace kai;
@@ -50,4 +53,41 @@ TEST_CASE("a node that still counts its hints does not say that it has none") {
   CHECK(w.hints_told() == 7);
   w.held.hints.exact = true;
   CHECK(w.hints_told() == 7);
+}
+
+TEST_CASE("two members of which one does not reach the other are not settled") {
+  admin_world w;
+  auto peer_that_says = [&](std::function<std::string()> report) {
+    return w.fake<peer_actor>([report](caf::event_based_actor* self) -> caf::behavior {
+      return {[=](call_list& calls) {
+        answer_list answers;
+        for (auto& x : calls.calls)
+          answers.answers.push_back(answer{x.id, text_answer{report()}});
+        self->send(caf::actor_cast<answer_sink>(self->current_sender()), std::move(answers));
+      }};
+    });
+  };
+  auto topo = found(1, {2, 1, 1, 1}, member{"n0", "", "", "127.0.0.1:1", 1});
+  topo.members.push_back({"n1", "", "", "127.0.0.1:2", 2});
+  auto view = std::make_shared<cluster_view>(topo, member_index{0});
+  view->alive = {true, true};
+  auto report = nlohmann::json::parse(R"({"state": "up", "epoch": 1, "recovering": 0, "replicas": 1,
+      "keys": 0, "bytes": 0, "hints": 0, "hints_for": {}, "dropping": 0, "unequal": {},
+      "down_since": {}})");
+  auto of_n1 = report;
+  view->peers = {peer_that_says([&] { return report.dump(); }),
+                 peer_that_says([&] { return of_n1.dump(); })};
+  caf::anon_send(w.handle, view_ptr{std::move(view)});
+  w.run();
+  auto status = [&] {
+    auto text = w.ask<std::string>(w.handle, admin_atom::value, std::string{"status"},
+                                   std::vector<std::string>{});
+    REQUIRE(text);
+    return nlohmann::json::parse(*text);
+  };
+  CHECK(status()["settled"] == true);
+  of_n1["down_since"]["n0"] = 5;
+  auto now = status();
+  CHECK(now["settled"] == false);
+  CHECK(now["waiting_for"] == nlohmann::json{"n1 does not reach n0"});
 }
