@@ -116,31 +116,30 @@ void on_calls(pointer self, call_batch& batch) {
     self->send(caf::actor_cast<answer_batch_sink>(from), answer_batch{header_of(st), {}});
     return;
   }
-  std::vector<call> for_vnodes;
-  for_vnodes.reserve(batch.calls.size());
   request_list to_lead;
   to_lead.forwarded = true;
-  for (auto& x : batch.calls) {
+  // What is left is for vnodes.
+  std::erase_if(batch.calls, [&](call& x) {
+    auto lead = std::get_if<lead_call>(&x.what);
     if (auto service = std::get_if<service_call>(&x.what)) {
       serve(self, from, x.id, *service);
     } else if (!view || !ours(*view, x)) {
       refuse(self, from, x.id, errc::not_owner,
              "this node does not hold the key, or knows of other replicas");
-    } else if (auto lead = std::get_if<lead_call>(&x.what)) {
-      if (too_late(context, batch.header, x)) {
-        refuse(self, from, x.id, errc::timed_out, "the write came too late");
-        continue;
-      }
+    } else if (!lead) {
+      return false;
+    } else if (too_late(context, batch.header, x)) {
+      refuse(self, from, x.id, errc::timed_out, "the write came too late");
+    } else {
       auto tag = st.next_tag++;
       st.forwarded.emplace(tag, gateway_state::forwarded_call{from, x.id});
       context.observe(lead->above);
       to_lead.requests.push_back({tag, std::move(x.key), std::move(lead->what), lead->above,
                                   lead->until, 0, std::move(lead->tried)});
-    } else {
-      for_vnodes.push_back(std::move(x));
     }
-  }
-  send_to_vnodes(self, *st.loop, std::move(for_vnodes), from);
+    return true;
+  });
+  send_to_vnodes(self, *st.loop, std::move(batch.calls), from);
   if (!to_lead.requests.empty())
     self->send(st.loop->take_coordinator(), std::move(to_lead));
 }

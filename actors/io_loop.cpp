@@ -99,6 +99,12 @@ std::vector<io_loop::client_requests> io_loop::take_requests() {
   return result;
 }
 
+void io_loop::gather(vnode_batch calls) {
+  calls_.push_back(std::move(calls));
+  if (calls_.size() == 1)
+    sockets_->at_round_end(caf::actor_cast<caf::strong_actor_ptr>(vnodes[0]));
+}
+
 peer_actor io_loop::find_peer(caf::actor_id id) const {
   auto i = std::find_if(ticking_.begin(), ticking_.end(), [&](auto& x) { return x.id() == id; });
   return i != ticking_.end() ? caf::actor_cast<peer_actor>(*i) : peer_actor{};
@@ -129,6 +135,7 @@ void io_loop::end_pool() {
   watched_.clear();
   idle_coordinators_.clear();
   requests_.clear();
+  calls_.clear();
   view.reset();
   vnodes.clear();
 }

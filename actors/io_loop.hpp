@@ -6,6 +6,7 @@
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <caf/stateful_actor.hpp>
@@ -145,6 +146,15 @@ public:
   /// By that coordinator.
   std::vector<client_requests> take_requests();
 
+  /// Whether the vnode runs on this loop and takes all calls of a round at once.
+  bool gathers_calls() const {
+    return sockets_ && context_->options.storage.engine == engine_kind::memory;
+  }
+  /// To that vnode, at the end of the round: what several nodes and clients ask costs one message.
+  void gather(vnode_batch calls);
+  /// By that vnode.
+  std::vector<vnode_batch> take_calls() { return std::exchange(calls_, {}); }
+
   coordinator_actor take_coordinator();
   void give_back(coordinator_actor x) {
     if (!ended_)
@@ -173,6 +183,7 @@ private:
   std::vector<std::pair<coordinator_actor, coordinator_state*>> watched_;
   std::vector<coordinator_actor> idle_coordinators_;
   std::vector<client_requests> requests_;
+  std::vector<vnode_batch> calls_;
 };
 
 using io_loop_ptr = std::shared_ptr<io_loop>;
@@ -229,6 +240,8 @@ void send_to_vnodes(Self* self, io_loop& loop, std::vector<call> calls,
     if (calls.empty())
       return;
   }
+  if (loop.gathers_calls())
+    return loop.gather({std::move(calls), reply_to});
   if (vnodes.size() == 1) {
     self->send(vnodes[0], vnode_batch{std::move(calls), reply_to});
     return;

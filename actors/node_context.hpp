@@ -64,6 +64,8 @@ struct node_context {
   /// Takes note of another node's clock. False: it is so far ahead that it must be wrong, and is
   /// not taken over, or one bad clock would be everybody's for good.
   bool observe(timestamp x) {
+    if (clock.is_above(x))
+      return true;
     auto ahead = std::chrono::microseconds{limits::clock_ahead_max}.count();
     if (x > wall_clock() + static_cast<uint64_t>(ahead))
       return false;

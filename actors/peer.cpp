@@ -383,7 +383,9 @@ void tick(pointer self) {
     ++st.loop->count.suspicions;
     self->send(st.membership, suspect_atom::value, st.member_name);
   }
-  if (time - st.last_probe >= limits::probe_interval) {
+  // Whoever answers calls all the time need not be asked for a sign.
+  auto quiet = st.doubts.silence(since_start(time)) >= limits::probe_interval - limits::peer_tick;
+  if (quiet && time - st.last_probe >= limits::probe_interval) {
     st.last_probe = time;
     call_batch probe;
     probe.header = header_of(*st.loop);

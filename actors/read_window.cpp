@@ -25,12 +25,13 @@ std::optional<answer> read_window::answer_to(const call& x, time_point now) {
       return std::nullopt;
     caught_up = x.partition < behind_.size() && !behind_[x.partition];
   }
-  auto found = records_->peek(x.key.view());
-  if (!found)
-    return std::nullopt;
-  if (what->digest_only)
-    return answer{x.id, digest_answer{found->digest, caught_up}};
-  return answer{x.id, record_answer{std::move(found->value), caught_up}};
+  if (what->digest_only) {
+    auto digest = records_->peek_digest(x.key.view());
+    return digest ? std::optional{answer{x.id, digest_answer{*digest, caught_up}}} : std::nullopt;
+  }
+  auto value = records_->peek(x.key.view());
+  return value ? std::optional{answer{x.id, record_answer{std::move(*value), caught_up}}}
+               : std::nullopt;
 }
 
 void read_window::pass(const call& x) {

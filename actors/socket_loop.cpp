@@ -61,10 +61,11 @@ void socket_loop::flush(std::vector<caf::strong_actor_ptr>& all) {
 
 void socket_loop::run_round() {
   run_ready();
-  if (starting_.empty())
-    return;
-  flush(starting_);
-  run_ready();
+  // What they do may be for others of them.
+  for (int i = 0; i < rounds_max && !starting_.empty(); ++i) {
+    flush(starting_);
+    run_ready();
+  }
 }
 
 void socket_loop::end_turn() {

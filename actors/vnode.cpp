@@ -324,9 +324,9 @@ caf::result<partition_list> behind_partitions(const vnode_state& st) {
 /// actor finds that out too, but a read that waited in the socket would be answered before.
 class at_work {
 public:
-  explicit at_work(pointer self) : self_(self) {
+  explicit at_work(pointer self) : self_(self), began_(now()) {
     auto& st = self_->state;
-    if (now() - st.idle_since > limits::probe_timeout && !st.evicts()) {
+    if (began_ - st.idle_since > limits::probe_timeout && !st.evicts()) {
       st.behind.assign(st.behind.size(), true);
       st.publish();
     }
@@ -335,7 +335,8 @@ public:
   at_work& operator=(const at_work&) = delete;
   ~at_work() {
     auto& st = self_->state;
-    st.idle_since = now();
+    // Only what a disk is asked for takes so long that it might pass for a stop.
+    st.idle_since = st.window ? now() : began_;
     if (st.window)
       st.window->alive(st.idle_since);
   }
@@ -344,6 +345,7 @@ private:
   caf::actor_clock::time_point now() const { return self_->home_system().clock().now(); }
 
   pointer self_;
+  caf::actor_clock::time_point began_;
 };
 
 /// Carries out the writes of a run, and tells which did not come about.
@@ -417,6 +419,7 @@ void run_all(pointer self) {
     if (st.trees.has(x.partition) && !written.failure_of(key))
       st.trees.change(x.partition, key.view(), x.replaced_digest, digest_of(key.view(), x.value));
   st.writes.clear();
+  batch_header header{st.context->now(), st.context->epoch()};
   for (auto& w : all) {
     for (auto i : w.depend_on_write)
       if (auto& err = written.failure_of(w.calls[i])) {
@@ -425,7 +428,7 @@ void run_all(pointer self) {
         w.answers.answers[i].what =
             failed_answer{reason, reason == errc::out_of_memory, message_of(err)};
       }
-    w.answers.header = {st.context->now(), st.context->epoch()};
+    w.answers.header = header;
     if (st.loop)
       send_answers(self, *st.loop, w.reply_to, std::move(w.answers));
     else
@@ -455,6 +458,26 @@ const call* without_tree(const vnode_state& st, const work& x) {
 void flush_later(pointer self) {
   if (!std::exchange(self->state.flush_due, true))
     self->send(self, flush_batch_atom::value);
+}
+
+void accept(pointer self, vnode_batch& batch) {
+  auto& st = self->state;
+  work x{std::move(batch.calls), std::move(batch.reply_to), {}, {}};
+  if (!without_tree(st, x)) {
+    st.waiting.push_back(std::move(x));
+    return;
+  }
+  st.awaiting_trees.push_back(std::move(x));
+  if (st.awaiting_trees.size() == 1)
+    self->send(self, make_tree_atom::value);
+}
+
+/// What waits, and what the loop has gathered.
+void take_all(pointer self) {
+  if (auto& loop = self->state.loop)
+    for (auto& x : loop->take_calls())
+      accept(self, x);
+  run_all(self);
 }
 
 /// Makes one tree of those that are waited for. Between two writes: it is of what is stored.
@@ -519,17 +542,9 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
   self->delayed_send(self, limits::flush_interval, tick_atom::value);
   return {
       [self](vnode_batch& batch) {
-        auto& st = self->state;
-        work x{std::move(batch.calls), std::move(batch.reply_to), {}, {}};
-        if (without_tree(st, x)) {
-          st.awaiting_trees.push_back(std::move(x));
-          if (st.awaiting_trees.size() == 1)
-            self->send(self, make_tree_atom::value);
-          return;
-        }
-        st.waiting.push_back(std::move(x));
+        accept(self, batch);
         // A write of LevelDB is worth gathering for, one in memory is not.
-        if (st.context->options.storage.engine == engine_kind::memory)
+        if (self->state.context->options.storage.engine == engine_kind::memory)
           run_all(self);
         else
           flush_later(self);
@@ -543,7 +558,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         st.behind.assign(partitions, !st.evicts());
         st.publish();
       },
-      [self](flush_batch_atom) { run_all(self); },
+      [self](flush_batch_atom) { take_all(self); },
       [self](make_tree_atom) { make_tree(self); },
       [self](tick_atom) {
         at_work here{self};
@@ -591,7 +606,7 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         return forget_all(self->state, partitions);
       },
       [self](stop_atom) {
-        run_all(self);
+        take_all(self);
         if (auto err = self->state.storage->flush())
           self->state.context->log.error("the last flush failed: {}", message_of(err));
         self->state.storage.reset();

@@ -26,6 +26,9 @@ public:
     return next;
   }
 
+  /// Whether nothing at or below `x` will be issued anyway.
+  bool is_above(timestamp x) const { return last_.load(std::memory_order_relaxed) >= x; }
+
   /// Everything issued from now on is above `x`, which came from another node or from disk.
   void observe(timestamp x) {
     auto seen = last_.load(std::memory_order_relaxed);

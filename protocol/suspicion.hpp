@@ -32,6 +32,8 @@ public:
   /// stopped or overloaded: that is no silence of the other.
   step tick(time now);
 
+  /// Since the last sign.
+  time silence(time now) const { return now - last_sign_; }
   bool suspected() const { return asked_; }
   /// Another member said in this silence that it does not reach it, and none that it does.
   bool confirmed() const { return missed_ && !reached_; }

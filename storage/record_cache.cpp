@@ -1,5 +1,8 @@
 #include "storage/record_cache.hpp"
 
+#include <iterator>
+#include <utility>
+
 #include "protocol/hash.hpp"
 
 namespace kai {
@@ -32,17 +35,30 @@ size_t record_cache::hasher::operator()(std::string_view x) const {
 void record_cache::put(const blob& key, const record& value) {
   auto bytes = size_of(key, value);
   auto kept = !value.empty() && bytes <= bytes_max_ / 64;
-  item made;
-  if (kept)
-    made = {key.compact(), {compacted(value), digest_of(key.view(), value)}, bytes, false};
+  auto held = kept ? compacted(value) : record{};
+  auto digest = kept ? digest_of(key.view(), value) : 0;
   std::lock_guard lock{mutex_};
-  if (auto i = lookup(key.view()); i != items_.end())
-    erase(i);
-  if (!kept)
+  auto found = by_key_.find(key.view());
+  if (!kept) {
+    if (found != by_key_.end())
+      erase(found->second);
     return;
-  while (bytes_ + bytes > bytes_max_)
-    erase(std::prev(items_.end()));
-  items_.push_front(std::move(made));
+  }
+  if (found != by_key_.end()) {
+    auto& x = *found->second;
+    bytes_ -= x.bytes;
+    // What was there goes when nobody waits for the lock any more.
+    std::swap(x.value, held);
+    x.digest = digest;
+    x.bytes = bytes;
+    x.write_expected = false;
+    x.used = true;
+    bytes_ += bytes;
+    make_room(0);
+    return;
+  }
+  make_room(bytes);
+  items_.push_front({key.compact(), std::move(held), digest, bytes});
   by_key_.emplace(items_.front().key.view(), items_.begin());
   bytes_ += bytes;
 }
@@ -56,25 +72,29 @@ void record_cache::clear() {
 
 std::optional<record> record_cache::find(std::string_view key) {
   std::lock_guard lock{mutex_};
-  auto i = lookup(key);
-  if (i == items_.end())
+  auto found = lookup(key);
+  if (!found)
     return std::nullopt;
-  i->write_expected = false;
-  return i->what.value;
+  found->write_expected = false;
+  return found->value;
 }
 
-std::optional<record_cache::entry> record_cache::peek(std::string_view key) {
+std::optional<record> record_cache::peek(std::string_view key) {
   std::lock_guard lock{mutex_};
-  auto i = lookup(key);
-  if (i == items_.end() || i->write_expected)
-    return std::nullopt;
-  return i->what;
+  auto found = lookup_settled(key);
+  return found ? std::optional{found->value} : std::nullopt;
+}
+
+std::optional<uint64_t> record_cache::peek_digest(std::string_view key) {
+  std::lock_guard lock{mutex_};
+  auto found = lookup_settled(key);
+  return found ? std::optional{found->digest} : std::nullopt;
 }
 
 void record_cache::expect_write(std::string_view key) {
   std::lock_guard lock{mutex_};
-  if (auto i = lookup(key); i != items_.end())
-    i->write_expected = true;
+  if (auto found = lookup(key))
+    found->write_expected = true;
 }
 
 size_t record_cache::bytes() const {
@@ -82,13 +102,29 @@ size_t record_cache::bytes() const {
   return bytes_;
 }
 
-/// Under the lock.
-record_cache::items::iterator record_cache::lookup(std::string_view key) {
+// --- under the lock ------------------------------------------------------------------------------
+
+record_cache::item* record_cache::lookup(std::string_view key) {
   auto found = by_key_.find(key);
   if (found == by_key_.end())
-    return items_.end();
-  items_.splice(items_.begin(), items_, found->second);
-  return found->second;
+    return nullptr;
+  found->second->used = true;
+  return &*found->second;
+}
+
+const record_cache::item* record_cache::lookup_settled(std::string_view key) {
+  auto found = lookup(key);
+  return found && !found->write_expected ? found : nullptr;
+}
+
+void record_cache::make_room(size_t bytes) {
+  while (bytes_ + bytes > bytes_max_) {
+    auto last = std::prev(items_.end());
+    if (std::exchange(last->used, false))
+      items_.splice(items_.begin(), items_, last);
+    else
+      erase(last);
+  }
 }
 
 void record_cache::erase(items::iterator i) {

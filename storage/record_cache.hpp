@@ -16,12 +16,6 @@ namespace kai {
 /// whose write they have just sent there: what reads and writes they send keep their order.
 class record_cache {
 public:
-  struct entry {
-    record value;
-    /// digest_of `value`.
-    uint64_t digest = 0;
-  };
-
   /// Holds at most `bytes_max`, overhead included; records above a 64th of that are not kept.
   explicit record_cache(size_t bytes_max) : bytes_max_(bytes_max) {}
 
@@ -31,7 +25,9 @@ public:
   std::optional<record> find(std::string_view key);
 
   /// Any thread's.
-  std::optional<entry> peek(std::string_view key);
+  std::optional<record> peek(std::string_view key);
+  /// digest_of what `peek` finds.
+  std::optional<uint64_t> peek_digest(std::string_view key);
   /// A write of the key is on its way to the owner: `peek` finds nothing until the owner has come
   /// by it again.
   void expect_write(std::string_view key);
@@ -41,9 +37,12 @@ public:
 private:
   struct item {
     blob key;
-    entry what;
+    record value;
+    uint64_t digest = 0;
     size_t bytes = 0;
     bool write_expected = false;
+    /// Somebody looked it up since its turn to go came last.
+    bool used = false;
   };
   using items = std::list<item>;
 
@@ -51,12 +50,16 @@ private:
     size_t operator()(std::string_view x) const;
   };
 
-  items::iterator lookup(std::string_view key);
+  /// Null: it is not here.
+  item* lookup(std::string_view key);
+  const item* lookup_settled(std::string_view key);
   void erase(items::iterator i);
+  void make_room(size_t bytes);
 
   const size_t bytes_max_;
   mutable std::mutex mutex_;
-  /// The last used one first.
+  /// The one whose turn it is to go last. One that was used meanwhile has another round first (the
+  /// second-chance algorithm): a read moves nothing.
   items items_;
   /// Keys are those in `items_`.
   std::unordered_map<std::string_view, items::iterator, hasher> by_key_;

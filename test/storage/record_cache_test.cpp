@@ -30,10 +30,11 @@ TEST_CASE("a record cache finds what was put last, and holds no more than it may
   CHECK_FALSE(cache.find("k1"));
 
   cache.put(key(999), sample_record(2000, "new"));
-  CHECK(cache.peek("k999")->value == sample_record(2000, "new"));
-  CHECK(cache.peek("k999")->digest == digest_of("k999", sample_record(2000, "new")));
+  CHECK(cache.peek("k999") == sample_record(2000, "new"));
+  CHECK(cache.peek_digest("k999") == digest_of("k999", sample_record(2000, "new")));
   cache.put(key(999), {});
   CHECK_FALSE(cache.find("k999"));
+  CHECK_FALSE(cache.peek_digest("k999"));
 
   // One that would drive out many others is not kept, and neither is what it replaces.
   cache.put(key(0), sample_record(3000, std::string(most / 64, 'x')));
@@ -41,6 +42,23 @@ TEST_CASE("a record cache finds what was put last, and holds no more than it may
   cache.clear();
   CHECK(cache.bytes() == 0);
   CHECK_FALSE(cache.find("k998"));
+}
+
+TEST_CASE("a record cache in which everything is used still has room for what comes") {
+  constexpr size_t most = 64 * 1024;
+  record_cache cache{most};
+  for (int i = 0; i < 1000; ++i) {
+    cache.put(key(i), sample_record(static_cast<uint64_t>(i) + 1, std::string(100, 'x')));
+    REQUIRE(cache.bytes() <= most);
+    REQUIRE(cache.find(key(i).view()));
+    for (int j = 0; j < i; ++j)
+      cache.peek(key(j).view());
+  }
+  // Others grow where they are.
+  for (int i = 0; i < 1000; ++i)
+    cache.put(key(i), sample_record(static_cast<uint64_t>(i) + 2, std::string(500, 'y')));
+  CHECK(cache.bytes() <= most);
+  CHECK(cache.find("k999") == sample_record(1001, std::string(500, 'y')));
 }
 
 TEST_CASE("a record cache keeps no batch alive that a small value came in") {
@@ -60,6 +78,7 @@ TEST_CASE("other threads do not find a key whose write is on its way") {
   cache.put(key(1), sample_record(1, "old"));
   cache.expect_write("k1");
   CHECK_FALSE(cache.peek("k1"));
+  CHECK_FALSE(cache.peek_digest("k1"));
   SECTION("until it is written") { cache.put(key(1), sample_record(2, "new")); }
   SECTION("or the owner, who finds it, has decided against it") {
     CHECK(cache.find("k1") == sample_record(1, "old"));
@@ -76,7 +95,7 @@ TEST_CASE("an engine with a cache answers from it, and never what the disk did n
   auto held = [&] { return *db.read(partition, area::data, "k1"); };
 
   REQUIRE_FALSE(put(db, "k1", sample_record(1, "a")));
-  CHECK(cache->peek("k1")->value == sample_record(1, "a"));
+  CHECK(cache->peek("k1") == sample_record(1, "a"));
   cache->clear();
   CHECK(held() == sample_record(1, "a"));
   CHECK(cache->peek("k1"));
