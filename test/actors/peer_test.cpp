@@ -61,9 +61,12 @@ struct peer_world : virtual_time {
             return mine;
           },
           [this, me](const call_batch& batch) {
-            if (!batch.calls.empty())
+            if (!batch.calls.empty()) {
               batches.push_back(batch);
-            else if (alive)
+              return;
+            }
+            ++probes;
+            if (alive)
               me->send(caf::actor_cast<answer_batch_sink>(me->current_sender()), answer_batch{});
           },
       };
@@ -127,6 +130,7 @@ struct peer_world : virtual_time {
   std::string lives_at = "there:1";
   std::vector<std::string> dialed;
   bool alive = true;
+  size_t probes = 0;
   std::string name_in_hello = "there";
   uint32_t protocol_in_hello = protocol_version;
   std::vector<timestamp> dials;
@@ -333,6 +337,26 @@ TEST_CASE("a node that gives no sign for a second is taken for down") {
   CHECK(w.statuses == std::vector<bool>{true, false});
   CHECK(w.loop->count.suspicions == 1);
   CHECK(w.answers().size() == 1);
+}
+
+TEST_CASE("a node is asked for a sign five times a second, and not while it answers calls") {
+  peer_world w;
+  w.run();
+  w.probes = 0;
+  w.advance(2s);
+  CHECK(w.probes >= 8);
+  CHECK(w.probes <= 11);
+  w.probes = 0;
+  for (int i = 0; i < 40; ++i) {
+    w.call_all({w.some_call(1)});
+    w.run();
+    w.answer_calls(w.batches.back());
+    w.advance(50ms);
+  }
+  CHECK(w.probes == 0);
+  w.advance(1s);
+  CHECK(w.probes >= 4);
+  CHECK(w.statuses == std::vector{true});
 }
 
 TEST_CASE("others are asked about a node that can not be reached until one confirms it") {

@@ -291,6 +291,33 @@ TEST_CASE("what waits for a round's end comes before what waits for the turn's")
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
 }
 
+TEST_CASE("what waits for a round's end may have others wait for it, too") {
+  system_with_sockets s;
+  std::atomic<int> step = 0;
+  std::atomic<int> second = 0;
+  std::atomic<int> at_turn = 0;
+  auto listen = [&](caf::io::broker*, std::atomic<int>* when) -> caf::behavior {
+    return {[&step, when](kai::flush_batch_atom) { *when = ++step; }};
+  };
+  auto later = s.system.middleman().spawn_broker(listen, &second);
+  auto turn = s.system.middleman().spawn_broker(listen, &at_turn);
+  auto first = [&](caf::io::broker* self, const caf::actor& later) -> caf::behavior {
+    auto& loop = dynamic_cast<socket_loop&>(self->system().middleman().backend());
+    loop.at_turn_end(caf::actor_cast<caf::strong_actor_ptr>(turn));
+    loop.at_round_end(self->ctrl());
+    return {[&loop, later](kai::flush_batch_atom) {
+      loop.at_round_end(caf::actor_cast<caf::strong_actor_ptr>(later));
+    }};
+  };
+  auto asking = s.system.middleman().spawn_broker(first, later);
+  for (int i = 0; i < 1000 && (second == 0 || at_turn == 0); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  CHECK(second == 1);
+  CHECK(at_turn == 2);
+  for (auto& x : {later, turn, asking})
+    caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+}
+
 TEST_CASE("a loop whose last socket goes in the middle of a turn ends") {
   std::optional<system_with_sockets> s{std::in_place};
   auto& loop = dynamic_cast<socket_loop&>(s->system.middleman().backend());
