@@ -305,10 +305,9 @@ bool batch_work::at_hand(member_index node) const {
 /// Through the peer's outbox. Not for this node's own peer: it hands calls on at once, to vnodes
 /// that may have threads of their own.
 void batch_work::post(member_index node, call_list calls) {
-  auto& box = *st_.view->outboxes[node];
-  box.lots.push_back({caf::actor_cast<caf::strong_actor_ptr>(self_), std::move(calls)});
-  if (!std::exchange(box.flush_due, true))
-    flush_at_turn_end(self_, st_.view->peers[node], *st_.loop);
+  auto& box = st_.view->outboxes[node];
+  box->lots.push_back({caf::actor_cast<caf::strong_actor_ptr>(self_), std::move(calls)});
+  flush_at_turn_end(self_, box, st_.view->peers[node], *st_.loop);
 }
 
 void batch_work::send_all() {

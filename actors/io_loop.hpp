@@ -197,6 +197,17 @@ void flush_at_turn_end(Self* self, const Handle& who, io_loop& loop) {
     self->send(who, flush_batch_atom::value);
 }
 
+/// Has the peer send what is in its outbox behind all that the turn at hand brings.
+template <class Self>
+void flush_at_turn_end(Self* self, const outbox_ptr& box, const peer_actor& peer, io_loop& loop) {
+  if (std::exchange(box->flush_due, true))
+    return;
+  if (auto* sockets = loop.sockets())
+    sockets->at_turn_end(box);
+  else
+    self->send(peer, flush_batch_atom::value);
+}
+
 /// Sends answers to calls, by messages of their own.
 template <class Self>
 void send_answers(Self* self, const caf::strong_actor_ptr& to, answer_batch answers) {
@@ -216,8 +227,7 @@ void send_answers(Self* self, io_loop& loop, const caf::strong_actor_ptr& to,
   in_parts(std::move(answers), [&](answer_batch part, size_t bytes) {
     route->box->add_reply(to, std::move(part), bytes);
   });
-  if (!std::exchange(route->box->flush_due, true))
-    flush_at_turn_end(self, route->peer, loop);
+  flush_at_turn_end(self, route->box, route->peer, loop);
 }
 
 /// Answers of read windows to reads among `calls`, which are taken out of them.

@@ -1,19 +1,21 @@
 #pragma once
 
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "actors/interfaces.hpp"
+#include "actors/turn_task.hpp"
 #include "protocol/limits.hpp"
 
 namespace kai {
 
 /// What goes to one other node: calls that the coordinators of this loop made in the turn at hand,
-/// and answers to that node's calls. Its peer takes them all at the turn's end: a message for each
+/// and answers to that node's calls. Its peer sends them all at the turn's end: a message for each
 /// would cost more than the calls. On the loop's thread only.
-struct outbox {
+struct outbox final : turn_task {
   /// Calls of one sender, whom the answers go to.
   struct lot {
     caf::strong_actor_ptr sender;
@@ -29,8 +31,15 @@ struct outbox {
 
   std::vector<lot> lots;
   std::vector<reply> replies;
-  /// The peer gets a flush_batch_atom at the end of this turn.
+  /// At the end of this turn the peer sends them.
   bool flush_due = false;
+  /// The peer's; null when it has ended.
+  std::function<void()> send_all;
+
+  void run() override {
+    if (send_all)
+      send_all();
+  }
 
   /// Behind the last ones for the same, where these were made under the same epoch.
   void add_reply(const caf::strong_actor_ptr& to, answer_batch x, size_t bytes);

@@ -302,8 +302,8 @@ void take(pointer self, call_list& calls) {
   deliver(self);
   if (!st.dialer)
     flush_to_own_node(self);
-  else if (!st.pending.empty() && !std::exchange(st.box->flush_due, true))
-    flush_at_turn_end(self, peer_actor{self}, *st.loop);
+  else if (!st.pending.empty())
+    flush_at_turn_end(self, st.box, peer_actor{self}, *st.loop);
 }
 
 /// Whether the answers may come with a batch of calls: to who is there now, and not so large that
@@ -444,7 +444,11 @@ peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string membe
     }
   });
   st.loop->add_peer(self);
-  self->attach_functor([loop = st.loop, own = self->address()] { loop->remove_peer(own); });
+  st.box->send_all = [self] { flush(self); };
+  self->attach_functor([loop = st.loop, box = st.box, own = self->address()] {
+    box->send_all = nullptr;
+    loop->remove_peer(own);
+  });
   return {
       [self](call_list& calls) { take(self, calls); },
       [self](answer_batch& batch) { on_answers(self, batch); },

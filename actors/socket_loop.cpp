@@ -46,11 +46,11 @@ void socket_loop::run() {
   while (num_socket_handlers() > 0) {
     run_round();
     // What came while this turn ran makes its batches larger.
-    for (int i = 0; i < looks_max && !waiting_.empty() && poll_once(false); ++i)
+    for (int i = 0; i < looks_max && end_is_due() && poll_once(false); ++i)
       run_round();
     end_turn();
     // The last handler may have gone in one of the looks above: then nothing would wake the loop.
-    poll_once(num_socket_handlers() > 0 && ready_.empty() && starting_.empty() && waiting_.empty());
+    poll_once(num_socket_handlers() > 0 && ready_.empty() && starting_.empty() && !end_is_due());
   }
 }
 
@@ -69,6 +69,8 @@ void socket_loop::run_round() {
 }
 
 void socket_loop::end_turn() {
+  for (auto& x : std::exchange(tasks_, {}))
+    x->run();
   flush(waiting_);
   run_ready();
   flush_all();
@@ -103,6 +105,10 @@ caf::io::connection_handle socket_loop::name_connection(native_socket fd) {
 }
 
 void socket_loop::at_turn_end(caf::strong_actor_ptr who) { waiting_.push_back(std::move(who)); }
+
+void socket_loop::at_turn_end(std::shared_ptr<turn_task> what) {
+  tasks_.push_back(std::move(what));
+}
 
 void socket_loop::at_round_end(caf::strong_actor_ptr who) { starting_.push_back(std::move(who)); }
 

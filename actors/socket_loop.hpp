@@ -10,6 +10,8 @@
 
 #include <caf/io/network/default_multiplexer.hpp>
 
+#include "actors/turn_task.hpp"
+
 namespace kai {
 
 class socket_scribe;
@@ -57,6 +59,9 @@ public:
   /// On the loop's thread only.
   void at_turn_end(caf::strong_actor_ptr who);
 
+  /// Has `what` run when the turn ends, before those messages are sent. On the loop's thread only.
+  void at_turn_end(std::shared_ptr<turn_task> what);
+
   /// The same, but before the sockets are looked at once more.
   void at_round_end(caf::strong_actor_ptr who);
 
@@ -81,6 +86,8 @@ private:
   void run_ready();
   void run_round();
   static void flush(std::vector<caf::strong_actor_ptr>& all);
+  /// Something waits for the turn's end.
+  bool end_is_due() const { return !waiting_.empty() || !tasks_.empty(); }
   void end_turn();
   void flush_all();
 
@@ -88,6 +95,7 @@ private:
   std::vector<resumable_ptr> running_;
   std::vector<caf::strong_actor_ptr> starting_;
   std::vector<caf::strong_actor_ptr> waiting_;
+  std::vector<std::shared_ptr<turn_task>> tasks_;
   std::vector<caf::intrusive_ptr<socket_scribe>> unflushed_;
   /// Shared, for a connection may end after the loop.
   std::shared_ptr<client_streams> clients_ = std::make_shared<client_streams>();

@@ -546,7 +546,11 @@ TEST_CASE("a peer that was replaced refuses what still comes, has its answers, a
   auto dials = w.dials.size();
   w.advance(limits::peer_retired - limits::call_deadline - limits::peer_tick - 100ms);
   CHECK(w.received<caf::down_msg>().empty());
+  REQUIRE(w.box->send_all);
   w.advance(200ms);
   CHECK(w.received<caf::down_msg>().size() == 1);
   CHECK(w.dials.size() == dials);
+  // A turn that began before it ended has nobody to call.
+  CHECK_FALSE(w.box->send_all);
+  w.box->run();
 }

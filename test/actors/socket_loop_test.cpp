@@ -266,19 +266,35 @@ TEST_CASE("a client that goes away while it is written to harms nobody else") {
   CHECK((x.receive_all() == std::string(1'000'000, 'z')));
 }
 
+namespace {
+
+/// Notes when it was run.
+struct noting_task final : kai::turn_task {
+  noting_task(std::atomic<int>& step, std::atomic<int>& when) : step(step), when(when) {}
+  void run() override { when = ++step; }
+
+  std::atomic<int>& step;
+  std::atomic<int>& when;
+};
+
+} // namespace
+
 TEST_CASE("what waits for a round's end comes before what waits for the turn's") {
   system_with_sockets s;
   std::atomic<int> step = 0;
   std::atomic<int> at_round = 0;
+  std::atomic<int> called = 0;
   std::atomic<int> at_turn = 0;
+  auto task = std::make_shared<noting_task>(step, called);
   auto listen = [&](caf::io::broker*, std::atomic<int>* when) -> caf::behavior {
     return {[&step, when](kai::flush_batch_atom) { *when = ++step; }};
   };
   auto round = s.system.middleman().spawn_broker(listen, &at_round);
   auto turn = s.system.middleman().spawn_broker(listen, &at_turn);
-  auto ask = [&turn](caf::io::broker* self, const caf::actor& round) -> caf::behavior {
+  auto ask = [&](caf::io::broker* self, const caf::actor& round) -> caf::behavior {
     auto& loop = dynamic_cast<socket_loop&>(self->system().middleman().backend());
     loop.at_turn_end(caf::actor_cast<caf::strong_actor_ptr>(turn));
+    loop.at_turn_end(task);
     loop.at_round_end(caf::actor_cast<caf::strong_actor_ptr>(round));
     return {};
   };
@@ -286,7 +302,8 @@ TEST_CASE("what waits for a round's end comes before what waits for the turn's")
   for (int i = 0; i < 1000 && (at_round == 0 || at_turn == 0); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds{10});
   CHECK(at_round == 1);
-  CHECK(at_turn == 2);
+  CHECK(called == 2);
+  CHECK(at_turn == 3);
   for (auto& x : {round, turn})
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
 }
