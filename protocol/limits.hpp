@@ -235,8 +235,9 @@ inline constexpr std::chrono::milliseconds peer_tick{50};
 /// view may live.
 inline constexpr std::chrono::milliseconds peer_retired{5000};
 
-/// How often a peer probes its node. After so long without any sign other members are asked
-/// whether they reach it; then it is taken for gone, sooner where they do not reach it either.
+/// How often a peer probes its node while nothing else comes from it. After so long without any
+/// sign other members are asked whether they reach it; then it is taken for gone, sooner where they
+/// do not reach it either.
 inline constexpr std::chrono::milliseconds probe_interval{200};
 inline constexpr std::chrono::milliseconds suspect_after{500};
 inline constexpr std::chrono::milliseconds probe_timeout_unreached{750};
