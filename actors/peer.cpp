@@ -383,10 +383,7 @@ void tick(pointer self) {
     ++st.loop->count.suspicions;
     self->send(st.membership, suspect_atom::value, st.member_name);
   }
-  // Whoever answers calls all the time need not be asked for a sign.
-  auto quiet = st.doubts.silence(since_start(time)) >= limits::probe_interval - limits::peer_tick;
-  if (quiet && time - st.last_probe >= limits::probe_interval) {
-    st.last_probe = time;
+  if (st.doubts.probe_due(since_start(time))) {
     call_batch probe;
     probe.header = header_of(*st.loop);
     self->send(st.remote, std::move(probe));

@@ -65,7 +65,6 @@ struct peer_state {
   /// Why the node was not used when it answered last.
   std::string last_objection;
   suspicion doubts;
-  caf::actor_clock::time_point last_probe;
 
   std::vector<slot> slots;
   std::vector<uint32_t> free_slots;

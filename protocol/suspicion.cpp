@@ -34,4 +34,12 @@ suspicion::step suspicion::tick(time now) {
   return step::ask_others;
 }
 
+bool suspicion::probe_due(time now) {
+  auto quiet = now - last_sign_ >= limits::probe_interval - limits::peer_tick;
+  if (!quiet || now - last_probe_ < limits::probe_interval)
+    return false;
+  last_probe_ = now;
+  return true;
+}
+
 } // namespace kai

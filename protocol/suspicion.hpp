@@ -32,8 +32,9 @@ public:
   /// stopped or overloaded: that is no silence of the other.
   step tick(time now);
 
-  /// Since the last sign.
-  time silence(time now) const { return now - last_sign_; }
+  /// Whether it is to be asked for a sign now: whoever answers calls all the time need not be. To
+  /// be called after `tick`; where it says yes, the probe counts as sent.
+  bool probe_due(time now);
   bool suspected() const { return asked_; }
   /// Another member said in this silence that it does not reach it, and none that it does.
   bool confirmed() const { return missed_ && !reached_; }
@@ -41,6 +42,7 @@ public:
 private:
   time last_sign_{0};
   time last_tick_{0};
+  time last_probe_{0};
   bool asked_ = false;
   bool reached_ = false;
   bool missed_ = false;

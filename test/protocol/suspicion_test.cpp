@@ -49,6 +49,28 @@ TEST_CASE(
   CHECK(now - silent_since <= limits::probe_timeout + limits::peer_tick);
 }
 
+TEST_CASE("a quiet node is probed in its interval, one that gives signs is not") {
+  suspicion x;
+  auto now = 1000ms;
+  x.on_connected(now);
+  auto probes_in = [&](std::chrono::milliseconds length, bool signs) {
+    int n = 0;
+    for (auto end = now + length; now < end;) {
+      now += limits::peer_tick;
+      if (signs)
+        x.on_sign(now);
+      x.tick(now);
+      n += x.probe_due(now) ? 1 : 0;
+    }
+    return n;
+  };
+  CHECK(probes_in(10 * limits::probe_interval, true) == 0);
+  // The first comes a tick early: the silence is one probe's interval when the next tick comes.
+  CHECK(probes_in(limits::probe_interval - limits::peer_tick, false) == 1);
+  CHECK(probes_in(limits::probe_interval - limits::peer_tick, false) == 0);
+  CHECK(probes_in(limits::peer_tick, false) == 1);
+}
+
 TEST_CASE("a silent node that nobody reaches is lost sooner, one that somebody reaches is not") {
   for (auto reached : {false, true}) {
     suspicion x;
