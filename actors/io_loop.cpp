@@ -129,8 +129,13 @@ coordinator_actor io_loop::take_coordinator() {
 
 void io_loop::end_pool() {
   ended_ = true;
-  for (auto& x : coordinators_)
-    caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+  // Before the answers that wait for them, which would find no view any more.
+  for (auto& x : coordinators_) {
+    auto who = caf::actor_cast<caf::strong_actor_ptr>(x);
+    who->enqueue(nullptr, caf::make_message_id(caf::message_priority::high),
+                 caf::make_message(caf::exit_msg{x.address(), caf::exit_reason::user_shutdown}),
+                 nullptr);
+  }
   coordinators_.clear();
   watched_.clear();
   idle_coordinators_.clear();
