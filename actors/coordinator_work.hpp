@@ -158,6 +158,7 @@ private:
     return st_.loop->context().now() + static_cast<timestamp>(x.count());
   }
   bool time_to_begin_anew(const operation& op) const;
+  bool may_decide_again(const operation& op) const;
   bool came_too_late(const operation& op, const failed_answer& why) const;
   coordinator_state::node_calls& node_of(member_index node);
   bool at_hand(member_index node) const;

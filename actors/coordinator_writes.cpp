@@ -133,6 +133,13 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
   start_write(op);
 }
 
+/// Another writer was faster. What was tried before gets a little longer: its client could only be
+/// told that it may have happened.
+bool batch_work::may_decide_again(const operation& op) const {
+  auto time = op.tried_before ? time_to_begin_anew(op) : !late(op);
+  return time && op.round < limits::conditional_rounds_max;
+}
+
 void batch_work::on_applied(operation& op, answer& x) {
   auto y = std::get_if<applied_answer>(&x.what);
   if (!y) {
@@ -145,9 +152,8 @@ void batch_work::on_applied(operation& op, answer& x) {
       why = too_many_writers();
     if (why.reason == errc::not_owner)
       return fail(op, std::move(why));
-    auto again =
-        (why.reason == errc::contended && op.round < limits::conditional_rounds_max && !late(op)) ||
-        (!st_.forwarded && came_too_late(op, why));
+    auto again = (why.reason == errc::contended && may_decide_again(op)) ||
+                 (!st_.forwarded && came_too_late(op, why));
     if (!again)
       return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
     ++st_.loop->count.contended;
@@ -234,9 +240,6 @@ void batch_work::on_lost(operation& op, size_t place, bool unchanged, bool waite
 }
 
 void batch_work::look_again(uint64_t lost, bool unchanged) {
-  // The node has ended, and nobody waits any more.
-  if (!st_.loop->view)
-    return;
   --st_.outstanding;
   auto tag = call_tag::unpack(lost);
   auto& op = st_.operations[tag.operation];
@@ -258,6 +261,9 @@ void batch_work::on_store_answer(operation& op, const call_tag& tag, const answe
   auto stored = std::get_if<stored_answer>(&x.what);
   if (stored && stored->shadowed_by != 0 && !op.replied)
     return rewrite(op, stored->shadowed_by);
+  // The value's cas unique will be another than the leader, who missed a version, has said.
+  if (stored && !stored->siblings.empty())
+    op.siblings = merge(op.siblings, stored->siblings);
   settle(op, op.stores->on_stored(tag.place));
 }
 
@@ -275,7 +281,9 @@ void batch_work::settle(operation& op, write_core::verdict x) {
   switch (x) {
   case write_core::verdict::wait: break;
   case write_core::verdict::commit: return commit(op);
-  case write_core::verdict::done: return reply(op, std::move(op.result));
+  case write_core::verdict::done:
+    op.result.cas = cas_unique_beside(op.result.cas, op.decided, op.siblings);
+    return reply(op, std::move(op.result));
   case write_core::verdict::failed: op.unplaced = true;
   }
   // Where lists changed, those who have not answered yet tell whether anybody has it.
@@ -331,7 +339,7 @@ void batch_work::decide_anew(operation& op) {
   op.unplaced = false;
   // Not stored, or refused because the lists have changed.
   auto held = op.stores->held() || std::exchange(op.unstored, false);
-  auto anew = op.stores->refused() && op.round < limits::conditional_rounds_max && !late(op);
+  auto anew = op.stores->refused() && may_decide_again(op);
   if (!anew)
     fail(op, op.stores->failure());
   else if (!op.stores->only_refused())

@@ -193,7 +193,10 @@ void encode(byte_writer& out, const answer& x) {
                    out.u64(y.digest);
                    out.u8(y.caught_up);
                  },
-                 [&](const stored_answer& y) { out.u64(y.shadowed_by); },
+                 [&](const stored_answer& y) {
+                   out.u64(y.shadowed_by);
+                   encode(out, y.siblings);
+                 },
                  [&](const lead_answer& y) { encode(out, y.result); },
                  [&](const applied_answer& y) {
                    encode(out, y.result);
@@ -234,7 +237,13 @@ answer decode_answer(byte_reader& in) {
     x.what = y;
     break;
   }
-  case 3: x.what = stored_answer{in.u64()}; break;
+  case 3: {
+    stored_answer y;
+    y.shadowed_by = in.u64();
+    y.siblings = decode_record(in);
+    x.what = std::move(y);
+    break;
+  }
   case 4: x.what = lead_answer{decode_outcome(in)}; break;
   case 5: {
     applied_answer y;
@@ -341,7 +350,7 @@ size_t size_of(const answer& x) {
                      [](const failed_answer& y) { return y.message.size(); },
                      [](const record_answer& y) { return size_of(y.value); },
                      [](const digest_answer&) { return size_t{8}; },
-                     [](const stored_answer&) { return size_t{8}; },
+                     [](const stored_answer& y) { return size_t{8} + size_of(y.siblings); },
                      [](const lead_answer& y) {
                        return size_t{24} + (y.result.found ? y.result.found->value.size() : 0);
                      },

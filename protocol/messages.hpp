@@ -149,6 +149,8 @@ struct digest_answer {
 struct stored_answer {
   /// See kai::shadowed_by.
   timestamp shadowed_by = 0;
+  /// Where the replica has versions beside those of the call: the outline of all.
+  record siblings;
 };
 
 /// Answer to lead_call.
@@ -262,7 +264,7 @@ struct hello {
 };
 
 /// Version of the messages between nodes.
-inline constexpr uint32_t protocol_version = 4;
+inline constexpr uint32_t protocol_version = 5;
 
 void encode(byte_writer& out, const hello& x);
 hello decode_hello(byte_reader& in);

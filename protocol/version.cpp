@@ -212,6 +212,21 @@ uint64_t cas_unique(const record& x) {
   return result == 0 ? 1 : result;
 }
 
+record outline_of(const record& x) {
+  auto result = x;
+  for (auto& v : result.versions)
+    v.value = {};
+  return result;
+}
+
+uint64_t cas_unique_beside(uint64_t cas, const record& written, const record& outline) {
+  if (cas == 0 || outline.empty())
+    return cas;
+  auto together = cas_unique(merge(written, outline));
+  auto same_value = together >> cas_clock_shift == cas >> cas_clock_shift;
+  return same_value ? together : cas;
+}
+
 void encode(byte_writer& out, const record& x) {
   out.varint(x.seen.size());
   for (auto& entry : x.seen) {

@@ -126,6 +126,13 @@ timestamp newest_of(const record& x);
 /// 0, grows with every change of the value. 0 for the empty record.
 uint64_t cas_unique(const record& x);
 
+/// `x` without its values: as much as `cas_unique` and `merge` look at.
+record outline_of(const record& x);
+
+/// The cas unique `cas` of `written` once it is known that replicas have versions of `outline`
+/// beside it.
+uint64_t cas_unique_beside(uint64_t cas, const record& written, const record& outline);
+
 /// Where the clock starts in a cas unique.
 inline constexpr unsigned cas_clock_shift = 12;
 

@@ -275,20 +275,36 @@ TEST_CASE("a write that a faster clock shadows is seen by every read once it is 
   v.written = v.value_written = {4711, c.wall_now() + 60'000'000};
   v.value = blob::copy_of("older, by a faster clock");
   overwrite(ahead, v);
-  for (size_t i : {1, 2}) {
-    call x;
-    x.partition = c.partition(key);
-    x.key = blob::copy_of(key);
-    x.what = store_call{ahead};
-    vnode_batch batch{{x}, caf::actor_cast<caf::strong_actor_ptr>(c.self)};
-    c.self->send(c.core(i).vnodes[0], std::move(batch));
-    c.run();
-    c.received<answer_batch>();
-  }
+  c.give(1, key, ahead);
+  c.give(2, key, ahead);
   CHECK(outcome_of(c.serve_one(0, c.write(kind::set, key, "newer"))) == outcome_kind::stored);
   for (size_t i = 0; i < 3; ++i)
     CHECK(value_of(c.serve_one(i, c.read(key))) == "newer");
   CHECK(c.core(0).loop->count.rewrites > 0);
+}
+
+TEST_CASE("a set by a leader that missed another version is answered with the cas unique of both") {
+  local_cluster c{3};
+  auto key = c.key_led_by(0);
+  record missed;
+  version v;
+  v.written = v.value_written = {4711, c.wall_now() - 1'000'000};
+  v.value = blob::copy_of("v");
+  overwrite(missed, v);
+  c.give(1, key, missed);
+  c.give(2, key, missed);
+  auto x = c.serve_one(0, c.write(kind::set, key, "w"));
+  CHECK(outcome_of(x) == outcome_kind::stored);
+  auto cas = std::get<outcome>(x.what).cas;
+  CHECK(cas != cas_unique(c.held_by(0, key)));
+  for (size_t i = 0; i < 3; ++i) {
+    auto seen = c.serve_one(i, c.read(key));
+    CHECK(value_of(seen) == "w");
+    CHECK(cas_unique(std::get<record>(seen.what)) == cas);
+  }
+  auto exchange = c.write(kind::compare_and_set, key, "x");
+  exchange.write->compare = cas;
+  CHECK(outcome_of(c.serve_one(2, exchange)) == outcome_kind::stored);
 }
 
 TEST_CASE("delete goes on where the key's state can not be seen") {

@@ -235,6 +235,24 @@ TEST_CASE("a cas unique tells a value from the same value with a sibling behind 
   CHECK(differ >= 63);
 }
 
+TEST_CASE("what is beside a value is enough to know its cas unique") {
+  auto written = with_version(1, 100);
+  auto both = merge(written, with_version(2, 50));
+  auto more = merge(both, with_version(3, 70));
+  for (auto& v : outline_of(more).versions)
+    CHECK(v.value.size() == 0);
+  auto cas = cas_unique(written);
+  CHECK(cas_unique_beside(cas, written, {}) == cas);
+  CHECK(cas_unique_beside(cas, written, outline_of(both)) == cas_unique(both));
+  // From several replicas, in any order.
+  auto seen = merge(outline_of(both), outline_of(merge(written, with_version(3, 70))));
+  CHECK(cas_unique_beside(cas, written, seen) == cas_unique(more));
+  // What came after the value is not the value's.
+  CHECK(cas_unique_beside(cas, written, outline_of(merge(both, with_version(3, 200)))) == cas);
+  // What has nothing to tell stays so: a delete's answer, say.
+  CHECK(cas_unique_beside(0, written, outline_of(both)) == 0);
+}
+
 TEST_CASE("a record survives encoding, and nothing shorter is taken for one") {
   for (uint64_t seed = 1; seed <= 100; ++seed) {
     INFO("seed " << seed);

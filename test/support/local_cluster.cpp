@@ -139,19 +139,28 @@ response local_cluster::serve_one(size_t i, request x) {
   return all[tag];
 }
 
-record local_cluster::held_by(size_t i, const std::string& key) {
-  call x;
+answer_batch local_cluster::ask_vnode(size_t i, const std::string& key, call x) {
   x.partition = partition(key);
   x.key = blob::copy_of(key);
-  x.what = read_call{};
   vnode_batch batch;
   batch.calls.push_back(std::move(x));
   batch.reply_to = caf::actor_cast<caf::strong_actor_ptr>(self);
   auto& vnodes = core(i).vnodes;
   self->send(vnodes[partition(key) % vnodes.size()], std::move(batch));
   run();
-  auto got = received<answer_batch>();
-  return std::get<record_answer>(got.at(0).answers.at(0).what).value;
+  return received<answer_batch>().at(0);
+}
+
+record local_cluster::held_by(size_t i, const std::string& key) {
+  call x;
+  x.what = read_call{};
+  return std::get<record_answer>(ask_vnode(i, key, std::move(x)).answers.at(0).what).value;
+}
+
+void local_cluster::give(size_t i, const std::string& key, const record& value) {
+  call x;
+  x.what = store_call{value};
+  ask_vnode(i, key, std::move(x));
 }
 
 partition_id local_cluster::partition(const std::string& key) const {

@@ -52,6 +52,8 @@ public:
 
   /// What the node itself has of the key.
   record held_by(size_t i, const std::string& key);
+  /// The node stores it as if another had sent it.
+  void give(size_t i, const std::string& key, const record& value);
 
   partition_id partition(const std::string& key) const;
   /// Indices of nodes in the key's order of preference, as node 0 knows it.
@@ -64,6 +66,8 @@ public:
                        uint64_t tag = 1);
 
 private:
+  answer_batch ask_vnode(size_t i, const std::string& key, call x);
+
   cluster_settings settings_;
   std::vector<std::unique_ptr<node>> nodes_;
   dialer_actor dialer_;
