@@ -133,7 +133,17 @@ void socket_scribe::send_now() {
   stream_.send_now(this);
 }
 
+void socket_scribe::remove_from_loop() {
+  stream_.passivate();
+  // What begins and ends within one turn CAF's loop never hears of. So it does not tell the stream,
+  // which would hold its connection, and the descriptor, for ever.
+  if ((stream_.eventbf() & caf::io::network::input_mask) == 0)
+    stream_.removed_from_loop(operation::read);
+}
+
 void socket_scribe::graceful_shutdown() {
+  // Its broker and its stream may be all that hold it, and both let go of it.
+  caf::intrusive_ptr<socket_scribe> keep{this};
   if (flush_due_)
     send_now();
   stream_.graceful_shutdown();

@@ -92,7 +92,7 @@ public:
   std::string addr() const override;
   uint16_t port() const override;
   void add_to_loop() override { stream_.activate(this); }
-  void remove_from_loop() override { stream_.passivate(); }
+  void remove_from_loop() override;
 
   /// For socket_loop: the turn ends.
   void send_now();

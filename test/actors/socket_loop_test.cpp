@@ -2,6 +2,7 @@
 #include "actors/socket_loop.hpp"
 
 #include <atomic>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <optional>
@@ -437,6 +438,43 @@ TEST_CASE("a client that ends with what makes the server close harms nobody else
   CHECK(x.receive_all() == std::string(63, 'a'));
   last.send("zq");
   CHECK(last.receive_all() == "z");
+}
+
+TEST_CASE("a connection that is closed in the turn in which it came keeps no descriptor") {
+  system_with_sockets s;
+  auto listen = [](caf::io::broker* self) -> caf::behavior {
+    return {
+        [=](caf::open_atom) -> caf::result<uint16_t> {
+          auto bound = self->add_tcp_doorman(0, "127.0.0.1", true);
+          if (!bound)
+            return bound.error();
+          return bound->second;
+        },
+        [=](const caf::io::new_connection_msg& x) {
+          self->configure_read(x.handle, caf::io::receive_policy::exactly(8));
+          self->close(x.handle);
+        },
+    };
+  };
+  auto broker = s.system.middleman().spawn_broker(listen);
+  caf::scoped_actor self{s.system};
+  uint16_t port = 0;
+  self->request(broker, patience, caf::open_atom::value)
+      .receive([&](uint16_t x) { port = x; }, [](caf::error&) {});
+  REQUIRE(port != 0);
+  auto descriptors = [] {
+    auto all = std::filesystem::directory_iterator{"/proc/self/fd"};
+    return std::distance(begin(all), end(all));
+  };
+  auto before = descriptors();
+  for (int i = 0; i < 50; ++i)
+    CHECK(client{port}.receive_all().empty());
+  // The last ones may be about to go.
+  for (auto began = std::chrono::steady_clock::now();
+       descriptors() > before && std::chrono::steady_clock::now() - began < patience;)
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+  CHECK(descriptors() <= before);
+  caf::anon_send_exit(broker, caf::exit_reason::user_shutdown);
 }
 
 TEST_CASE("an actor on the loop that sends to itself for ever leaves the sockets their turn") {
