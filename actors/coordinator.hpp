@@ -78,8 +78,8 @@ struct coordinator_state {
     /// What the leader decided, answered when W replicas took `decided`.
     outcome result;
     record decided;
-    /// Outline of what replicas have of the key where that is more than `decided`.
-    record siblings;
+    /// Outline of what replicas have of the key where that is more than `decided`; else null.
+    std::shared_ptr<const record> siblings;
     /// See attempt.
     dot base;
     /// It was decided on what R replicas hold: see store_call::sole.

@@ -262,8 +262,10 @@ void batch_work::on_store_answer(operation& op, const call_tag& tag, const answe
   if (stored && stored->shadowed_by != 0 && !op.replied)
     return rewrite(op, stored->shadowed_by);
   // The value's cas unique will be another than the leader, who missed a version, has said.
-  if (stored && !stored->siblings.empty())
-    op.siblings = merge(op.siblings, stored->siblings);
+  if (stored && stored->siblings)
+    op.siblings = !op.siblings
+                      ? stored->siblings
+                      : std::make_shared<const record>(merge(*op.siblings, *stored->siblings));
   settle(op, op.stores->on_stored(tag.place));
 }
 
@@ -282,7 +284,8 @@ void batch_work::settle(operation& op, write_core::verdict x) {
   case write_core::verdict::wait: break;
   case write_core::verdict::commit: return commit(op);
   case write_core::verdict::done:
-    op.result.cas = cas_unique_beside(op.result.cas, op.decided, op.siblings);
+    if (op.siblings)
+      op.result.cas = cas_unique_beside(op.result.cas, op.decided, *op.siblings);
     return reply(op, std::move(op.result));
   case write_core::verdict::failed: op.unplaced = true;
   }

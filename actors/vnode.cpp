@@ -74,9 +74,9 @@ private:
         all.versions.size() > what.value.versions.size() &&
         holds(all, what.value.versions[0].written))
       return failed_answer{errc::contended, true, "another leader has written the key meanwhile"};
-    stored_answer result{shadowed_by(all, what.value), {}};
+    stored_answer result{shadowed_by(all, what.value), nullptr};
     if (merged.versions.size() > what.value.versions.size())
-      result.siblings = outline_of(merged);
+      result.siblings = std::make_shared<const record>(outline_of(merged));
     if (merged != *found)
       put(x, std::move(merged), *found);
     return result;

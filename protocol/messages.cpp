@@ -195,7 +195,9 @@ void encode(byte_writer& out, const answer& x) {
                  },
                  [&](const stored_answer& y) {
                    out.u64(y.shadowed_by);
-                   encode(out, y.siblings);
+                   out.u8(y.siblings != nullptr);
+                   if (y.siblings)
+                     encode(out, *y.siblings);
                  },
                  [&](const lead_answer& y) { encode(out, y.result); },
                  [&](const applied_answer& y) {
@@ -240,7 +242,8 @@ answer decode_answer(byte_reader& in) {
   case 3: {
     stored_answer y;
     y.shadowed_by = in.u64();
-    y.siblings = decode_record(in);
+    if (in.u8() != 0)
+      y.siblings = std::make_shared<const record>(decode_record(in));
     x.what = std::move(y);
     break;
   }
@@ -350,7 +353,9 @@ size_t size_of(const answer& x) {
                      [](const failed_answer& y) { return y.message.size(); },
                      [](const record_answer& y) { return size_of(y.value); },
                      [](const digest_answer&) { return size_t{8}; },
-                     [](const stored_answer& y) { return size_t{8} + size_of(y.siblings); },
+                     [](const stored_answer& y) {
+                       return size_t{8} + (y.siblings ? size_of(*y.siblings) : 0);
+                     },
                      [](const lead_answer& y) {
                        return size_t{24} + (y.result.found ? y.result.found->value.size() : 0);
                      },

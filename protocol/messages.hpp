@@ -149,8 +149,8 @@ struct digest_answer {
 struct stored_answer {
   /// See kai::shadowed_by.
   timestamp shadowed_by = 0;
-  /// Where the replica has versions beside those of the call: the outline of all.
-  record siblings;
+  /// Where the replica has versions beside those of the call: the outline of all; else null.
+  std::shared_ptr<const record> siblings;
 };
 
 /// Answer to lead_call.
