@@ -114,7 +114,9 @@ void finish(self_pointer self, uint64_t sequence, Write write) {
 
 void start_barrier(self_pointer self, uint64_t sequence, slot& s) {
   auto& st = self->state;
-  auto fail = [self, sequence](const caf::error& err) {
+  auto fail = [self, sequence](caf::error& err) {
+    if (err == caf::sec::request_timeout)
+      err = failure(errc::timed_out, "the node is too busy to answer in time");
     finish(self, sequence, [&](slot& s) { write_failure(s, err, s.text); });
   };
   if (s.op == verb::flush_all) {

@@ -255,17 +255,18 @@ void exchange_clocks(pointer self, std::function<void()> done) {
       self, get, [](size_t, const caf::expected<topology_reply>&) {}, std::move(done));
 }
 
-/// Answers the flushes whose mark is reached, once every live member's clock has passed it too.
+/// Answers the flushes whose mark is due, once every live member's clock has passed it. A clock
+/// that is ahead of the wall clock, as after a crash, stands: it is put past the mark.
 void finish_flushes(pointer self) {
   auto& st = self->state;
-  auto now = st.context->now();
-  auto reached = std::stable_partition(st.flushing.begin(), st.flushing.end(),
-                                       [&](auto& x) { return x.mark > now; });
-  for (auto i = reached; i != st.flushing.end(); ++i)
+  auto now = self->home_system().clock().now();
+  auto due = std::stable_partition(st.flushing.begin(), st.flushing.end(),
+                                   [&](auto& x) { return x.due > now; });
+  for (auto i = due; i != st.flushing.end(); ++i) {
+    st.context->clock.observe(i->mark);
     exchange_clocks(self, [promise = i->promise]() mutable { promise.deliver(true); });
-  st.flushing.erase(reached, st.flushing.end());
-  if (!st.flushing.empty())
-    self->delayed_send(self, caf::timespan{std::chrono::milliseconds{5}}, tick_atom::value);
+  }
+  st.flushing.erase(due, st.flushing.end());
 }
 
 /// In the order that makes it one moment for all: the mark lies above every write acknowledged
@@ -302,7 +303,7 @@ caf::result<bool> flush_all(pointer self, int64_t delay) {
       auto& st = self->state;
       auto now = st.context->now();
       auto wait = std::chrono::microseconds{*mark > now ? *mark - now : 0};
-      st.flushing.push_back({*mark, promise});
+      st.flushing.push_back({*mark, self->home_system().clock().now() + wait, promise});
       self->delayed_send(self, caf::timespan{wait + std::chrono::milliseconds{1}},
                          tick_atom::value);
     };

@@ -95,6 +95,7 @@ struct topology_state {
   /// flush_all whose mark was decided and lies ahead.
   struct pending_flush {
     timestamp mark;
+    caf::actor_clock::time_point due;
     caf::typed_response_promise<bool> promise;
   };
   std::vector<pending_flush> flushing;

@@ -278,8 +278,7 @@ private:
   /// Dots lie below a bound that is on disk: over a restart the clock never runs back.
   caf::error allow(timestamp stamp) {
     if (stamp >= st_.clock_bound) {
-      auto ahead = std::chrono::duration_cast<std::chrono::microseconds>(limits::clock_bound_ahead);
-      auto bound = stamp + static_cast<uint64_t>(ahead.count());
+      auto bound = clock_bound_above(stamp, st_.context->wall_clock());
       std::string bytes;
       byte_writer{bytes}.u64(bound);
       if (auto err = st_.storage->write_meta(clock_bound_name, bytes))

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+
+#include "protocol/limits.hpp"
 
 namespace kai {
 
@@ -45,5 +49,16 @@ public:
 private:
   std::atomic<timestamp> last_;
 };
+
+/// The bound to store before `stamp` is used: nothing at or above it is issued before another one
+/// is stored, so that a clock which starts above it after a crash repeats nothing. Such a clock is
+/// ahead of the wall clock then. It goes by the wall clock where it can, lest a node that crashes
+/// time and again took the cluster's clock further ahead each time.
+constexpr timestamp clock_bound_above(timestamp stamp, timestamp wall_now) {
+  constexpr std::chrono::microseconds ahead = limits::clock_bound_ahead;
+  constexpr std::chrono::microseconds step = limits::clock_bound_step;
+  return std::max(wall_now + static_cast<timestamp>(ahead.count()),
+                  stamp + static_cast<timestamp>(step.count()));
+}
 
 } // namespace kai

@@ -171,11 +171,12 @@ inline constexpr std::chrono::hours admin_timeout_max{24};
 /// Every request of a client is answered within 2 s, but for very large values. A read, a digest, a
 /// decision or a store is answered within `call_deadline`, by the node or by its peer's tick; so
 /// the longest chain of a leader ends within `lead_deadline` (read, write back, decide, store), or
-/// `blind_lead_deadline` where it does not read first (decide, store). That is what the coordinator
-/// that forwarded to it waits. No new attempt starts later than `attempts_until`, or
-/// `blind_attempts_until`, after the request came. A replica that turns out to be down while it is
-/// written makes the chain longer by a call to its stand-in: that is made only while its answer can
-/// come before `request_deadline`, or before the forwarding coordinator stops waiting.
+/// `blind_lead_deadline` where it decides within `repeatable_decide_within` (then: store). That is
+/// what the coordinator that forwarded to it waits. No new attempt starts later than
+/// `attempts_until`, or `blind_attempts_until`, after the request came. A replica that turns out to
+/// be down while it is written makes the chain longer by a call to its stand-in: that is made only
+/// while its answer can come before `request_deadline`, or before the forwarding coordinator stops
+/// waiting.
 inline constexpr std::chrono::milliseconds request_deadline{1950};
 inline constexpr std::chrono::milliseconds call_deadline{400};
 inline constexpr std::chrono::milliseconds lead_deadline{1700};
@@ -199,9 +200,10 @@ inline constexpr std::chrono::milliseconds doubt_pause{25};
 
 /// A write that may run twice is decided by its leader so soon after it was sent, or not at all.
 /// When another leader is asked, the hybrid clock goes ahead by as much, so that the second dot
-/// lies above the first; but not further ahead of the wall clock than `clock_lead_max`. With
-/// connections that break all the time it would run away, and of two sides of a cluster that do not
-/// hear of each other the one whose clock is ahead wins.
+/// lies above the first. Where that is further ahead of the wall clock than `clock_lead_max`, the
+/// other leader is asked only when the time is over: with connections that break all the time the
+/// clock would run away, and of two sides of a cluster that do not hear of each other the one whose
+/// clock is ahead wins.
 inline constexpr std::chrono::milliseconds repeatable_decide_within{300};
 inline constexpr std::chrono::milliseconds clock_lead_max{1000};
 
@@ -350,7 +352,9 @@ inline constexpr std::chrono::milliseconds drain_deadline{1500};
 inline constexpr std::chrono::milliseconds acceptor_deadline{2000};
 inline constexpr std::chrono::milliseconds close_deadline{2000};
 
-/// How far ahead of use the upper bound of the hybrid clock is stored.
-inline constexpr std::chrono::seconds clock_bound_ahead{10};
+/// How far ahead of the wall clock the upper bound of the hybrid clock is stored; and how far ahead
+/// of the hybrid clock itself where that is ahead of the wall clock already (clock_bound_above).
+inline constexpr std::chrono::seconds clock_bound_ahead{2};
+inline constexpr std::chrono::milliseconds clock_bound_step{500};
 
 } // namespace kai::limits

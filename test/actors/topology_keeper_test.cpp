@@ -694,6 +694,24 @@ TEST_CASE("an epoch is decided with one of three members down, and learnt when i
   CHECK(w.current(2) == w.current(0));
 }
 
+TEST_CASE("a flush takes effect at once also where the clock is far ahead of the wall clock") {
+  keeper_world w{3};
+  for (auto& k : w.keepers)
+    k.context->clock.observe(w.wall_now() + 8'000'000);
+  auto before = w.keepers[2].context->issue();
+  auto done =
+      w.self->request(w.keepers[0].handle, caf::infinite, flush_all_atom::value, int64_t{0});
+  w.advance(100ms);
+  REQUIRE(w.self->has_next_message());
+  done.receive([](bool x) { CHECK(x); }, [](const caf::error& x) { FAIL(message_of(x)); });
+  // The others hear of its clock with the next message; no message here brings it.
+  auto& context = *w.keepers[0].context;
+  CHECK(context.flushed() > before);
+  CHECK(context.issue() > context.flushed());
+  for (auto& k : w.keepers)
+    CHECK(k.context->flushed_at(context.now()) == context.flushed());
+}
+
 TEST_CASE("without a majority nothing is decided, and with one again what is still waited for") {
   keeper_world w{3};
   w.keepers[1].reachable = w.keepers[2].reachable = false;

@@ -1,6 +1,7 @@
 #include "protocol/hybrid_clock.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -37,6 +38,40 @@ TEST_CASE("asking for the time issues nothing") {
   clock.issue(9);
   CHECK(clock.now(3) == 9);
   CHECK(clock.now(20) == 20);
+}
+
+TEST_CASE("the bound on disk lies ahead of the wall clock, and of a clock that is ahead of it") {
+  constexpr timestamp s = 1'000'000;
+  constexpr timestamp ahead = std::chrono::microseconds{limits::clock_bound_ahead}.count();
+  constexpr timestamp step = std::chrono::microseconds{limits::clock_bound_step}.count();
+  struct row {
+    timestamp stamp;
+    timestamp wall;
+    timestamp bound;
+  };
+  for (auto& [stamp, wall, bound] : std::vector<row>{
+           {100 * s, 100 * s, 100 * s + ahead},
+           {101 * s, 100 * s, 100 * s + ahead},
+           {200 * s, 100 * s, 200 * s + step},
+           {100 * s, 90 * s, 100 * s + step},
+       }) {
+    CAPTURE(stamp, wall);
+    CHECK(clock_bound_above(stamp, wall) == bound);
+    CHECK(clock_bound_above(stamp, wall) > stamp);
+  }
+}
+
+TEST_CASE("a node that crashes time and again does not take its clock further and further ahead") {
+  timestamp wall = 1'000'000'000;
+  timestamp bound = 0;
+  for (int i = 0; i < 1000; ++i) {
+    hybrid_clock clock{bound};
+    auto stamp = clock.issue(wall);
+    REQUIRE(stamp > bound);
+    bound = clock_bound_above(stamp, wall);
+    wall += 600'000;
+  }
+  CHECK(bound < wall + std::chrono::microseconds{limits::clock_bound_ahead}.count());
 }
 
 TEST_CASE("several threads never get one value, nor one at or below what they observed") {
