@@ -46,7 +46,7 @@ void batch_work::start(response_sink client, request_list& xs) {
     op.write = std::move(x.write);
     op.tried_before = std::move(x.tried);
     op.above = x.above;
-    op.until = x.until;
+    op.decides.until = x.until;
     op.quorum = x.quorum;
     start(op, x.held.get());
   }
@@ -174,7 +174,7 @@ void batch_work::read_done(operation& op) {
     return apply(op, core.result(), true);
   // What cannot see the key's state does not act on it; only `delete` goes on, as `set` would.
   // Where nodes refused because they know of other lists it will see the key in a moment.
-  if (always_writable(*op.write) && !(op.outdated && time_to_begin_anew(op)))
+  if (always_writable(*op.write) && !(op.outdated && budget(op).may_begin_anew(elapsed())))
     return apply(op, {}, false);
   auto why = core.failure();
   why.unchanged = true;
@@ -196,7 +196,7 @@ void batch_work::fail(operation& op, failed_answer why) {
   // Replicas that are alive but slow, as beside very large values, mostly answer a little later.
   auto may_help = [&] { return op.write ? why.unchanged && !op.full && in_doubt(op) : op.slow; };
   auto anew = op.outdated || (why.reason == errc::quorum_failed && may_help());
-  if (op.resuming || (anew && !st_.forwarded && time_to_begin_anew(op)))
+  if (op.resuming || (anew && !st_.forwarded && budget(op).may_begin_anew(elapsed())))
     return begin_anew_later(op);
   // Who forwarded it begins anew: it knows how long the client has waited.
   if (op.outdated && st_.forwarded) {
@@ -277,14 +277,6 @@ void batch_work::begin_anew(uint32_t index) {
   send_all();
 }
 
-bool batch_work::time_to_begin_anew(const operation& op) const {
-  // Longer than other attempts may begin: what made this one fail is over, so that no call of the
-  // next is likely to take all of its time.
-  auto most = op.write && conditional(*op.write) ? limits::call_deadline + limits::attempts_until
-                                                 : limits::blind_attempts_until;
-  return elapsed() < most;
-}
-
 coordinator_state::node_calls& batch_work::node_of(member_index node) {
   for (auto& x : st_.nodes)
     if (x.node == node)
@@ -354,9 +346,7 @@ coordinator(coordinator_actor::stateful_pointer<coordinator_state> self, io_loop
       [self](answer_batch& xs) { batch_work{self}.on_answers(xs.answers); },
       [self](turn_atom, uint32_t operation) { batch_work{self}.on_turn(operation); },
       [self](tick_atom, uint32_t operation) { batch_work{self}.begin_anew(operation); },
-      [self](doubt_atom, uint64_t lost, bool unchanged) {
-        batch_work{self}.look_again(lost, unchanged);
-      },
+      [self](go_on_atom, uint64_t tag, bool unchanged) { batch_work{self}.go_on(tag, unchanged); },
       [self](late_atom) {
         // The batch that was late may have ended meanwhile.
         if (self->state.unanswered > 0)

@@ -8,6 +8,7 @@
 #include "actors/io_loop.hpp"
 #include "protocol/quorum.hpp"
 #include "protocol/routing.hpp"
+#include "protocol/time_budget.hpp"
 
 namespace kai {
 
@@ -91,7 +92,7 @@ struct coordinator_state {
     /// See lead_call.
     timestamp above = 0;
     /// Until when whoever was asked last may decide the write.
-    timestamp until = 0;
+    decision_time decides;
     /// It is written once more because a replica had a concurrent version with a higher clock.
     bool rewriting = false;
     /// Raised when the operation starts over, so that answers to what it asked before find nobody.

@@ -27,7 +27,7 @@ public:
   void on_answers(std::vector<answer>& xs);
   void on_turn(uint32_t index);
   void begin_anew(uint32_t index);
-  void look_again(uint64_t lost, bool unchanged);
+  void go_on(uint64_t tag, bool unchanged);
   void on_late();
 
 private:
@@ -47,6 +47,8 @@ private:
   void on_read_answer(operation& op, const call_tag& tag, answer& x);
   void on_lead_answer(operation& op, answer& x);
   void try_next_leader(operation& op, failed_answer why);
+  void go_on_in(const operation& op, std::chrono::microseconds wait, size_t place, stage what,
+                bool unchanged);
   void on_applied(operation& op, answer& x);
   void on_store_answer(operation& op, const call_tag& tag, const answer& x);
   void on_hint_answer(operation& op, const call_tag& tag, const answer& x);
@@ -143,22 +145,15 @@ private:
     return static_cast<uint32_t>(&op - st_.operations.data());
   }
   auto elapsed() const { return self_->home_system().clock().now() - st_.began; }
-  bool late(const operation& op) const {
-    return elapsed() >
-           (conditional(*op.write) ? limits::attempts_until : limits::blind_attempts_until);
+  time_budget budget(const operation& op) const {
+    return op.write ? time_budget{*op.write, st_.forwarded} : time_budget{};
   }
-  /// Whether one more call can be answered before nobody waits for this operation any more.
-  bool time_for_call(const operation& op) const {
-    auto patience = !st_.forwarded
-                        ? limits::request_deadline + 2 * extra_for(op.write->value.size())
-                        : lead_deadline_of(*op.write);
-    return elapsed() + limits::call_deadline + limits::peer_tick <= patience;
+  decision_time from_now(std::chrono::microseconds x) const {
+    auto& context = st_.loop->context();
+    auto wall = context.wall_clock();
+    auto within = static_cast<timestamp>(x.count());
+    return {context.clock.now(wall) + within, wall + within};
   }
-  timestamp from_now(std::chrono::microseconds x) const {
-    return st_.loop->context().now() + static_cast<timestamp>(x.count());
-  }
-  bool time_to_begin_anew(const operation& op) const;
-  bool may_decide_again(const operation& op) const;
   bool came_too_late(const operation& op, const failed_answer& why) const;
   coordinator_state::node_calls& node_of(member_index node);
   bool at_hand(member_index node) const;

@@ -23,8 +23,9 @@ void batch_work::start_write(operation& op) {
   if (*leader == view.self)
     return lead(op);
   ++st_.loop->count.forwarded;
-  op.until = from_now(decide_within(*op.write));
-  ask(op, 0, *leader, stage::forward, lead_call{*op.write, op.above, op.until, op.tried_before});
+  op.decides = from_now(decide_within(*op.write));
+  ask(op, 0, *leader, stage::forward,
+      lead_call{*op.write, op.above, op.decides.until, op.tried_before});
 }
 
 void batch_work::lead(operation& op) {
@@ -77,17 +78,19 @@ void batch_work::apply(operation& op, record base, bool conditional) {
 /// Not later than this coordinator, or the one that forwarded the write, waits for the decision.
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
   auto own = from_now(limits::call_deadline + extra_for(what.value.size()));
-  op.until = st_.forwarded && op.until != 0 ? std::min(own, op.until) : own;
+  if (st_.forwarded && op.decides.until != 0)
+    own.until = std::min(own.until, op.decides.until);
+  op.decides = own;
   ask(op, 0, st_.view->self, stage::apply,
-      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), op.until,
+      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), op.decides.until,
                  conditional && may_hold(op), op.rewriting ? nullptr : op.tried_before});
 }
 
 /// The leader refused because by its clock it came too late, but somebody waits still: its clock
 /// was far ahead of this one's. Its answer has brought its time.
 bool batch_work::came_too_late(const operation& op, const failed_answer& why) const {
-  return why.reason == errc::timed_out && why.unchanged && !late(op) &&
-         op.round < limits::conditional_rounds_max;
+  return why.reason == errc::timed_out && why.unchanged &&
+         budget(op).may_decide_again(elapsed(), op.round, false);
 }
 
 void batch_work::on_lead_answer(operation& op, answer& x) {
@@ -104,40 +107,33 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
     ++op.round;
     return start_write(op);
   }
-  if (why->unchanged || why->reason != errc::quorum_failed)
-    return try_next_leader(op, std::move(*why));
-  fail(op, std::move(*why));
+  try_next_leader(op, std::move(*why));
 }
 
 /// What certainly did not happen, or may happen twice, is done again by the next one.
 void batch_work::try_next_leader(operation& op, failed_answer why) {
-  if (late(op))
-    return fail(op, std::move(why));
   auto silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
-  if (!why.unchanged) {
-    auto& context = st_.loop->context();
-    // Who answered, as one whose disk is full, has decided and will not again: its dot, if it made
-    // one, lies below the clock that its answer brought. Who is silent may decide yet.
-    auto above = silent ? op.until : context.now() + 1;
-    auto clock_limit = std::chrono::microseconds{limits::clock_lead_max}.count();
-    if (!repeatable(*op.write) ||
-        above > context.wall_clock() + static_cast<timestamp>(clock_limit))
-      return fail(op, std::move(why));
-    op.above = above;
-  }
+  std::chrono::microseconds wait{0};
+  if (!why.unchanged && silent)
+    wait = wait_for_next_leader(op.decides, st_.loop->context().wall_clock());
+  auto time = budget(op);
+  auto then = elapsed() + wait;
+  if (!time.may_try_blindly(then) || (!why.unchanged && !repeatable(*op.write)))
+    return fail(op, std::move(why));
+  // Who answered, as one whose disk is full, has decided and will not again: its dot, if it made
+  // one, lies below the clock that its answer brought. Who is silent may decide yet.
+  if (!why.unchanged)
+    op.above = silent ? op.decides.until : st_.loop->context().now() + 1;
+  else if (!time.may_try(then))
+    op.above = std::max(op.above, st_.loop->context().now());
   op.doubtful = op.doubtful || silent ||
                 (always_writable(*op.write) && why.reason == errc::quorum_failed && why.unchanged);
   op.refused = op.refused || !silent;
   op.full = op.full || why.reason == errc::out_of_memory;
   ++op.round;
-  start_write(op);
-}
-
-/// Another writer was faster. What was tried before gets a little longer: its client could only be
-/// told that it may have happened.
-bool batch_work::may_decide_again(const operation& op) const {
-  auto time = op.tried_before ? time_to_begin_anew(op) : !late(op);
-  return time && op.round < limits::conditional_rounds_max;
+  if (wait.count() == 0)
+    return start_write(op);
+  go_on_in(op, wait, 0, stage::forward, false);
 }
 
 void batch_work::on_applied(operation& op, answer& x) {
@@ -152,7 +148,8 @@ void batch_work::on_applied(operation& op, answer& x) {
       why = too_many_writers();
     if (why.reason == errc::not_owner)
       return fail(op, std::move(why));
-    auto again = (why.reason == errc::contended && may_decide_again(op)) ||
+    auto again = (why.reason == errc::contended &&
+                  budget(op).may_decide_again(elapsed(), op.round, op.tried_before != nullptr)) ||
                  (!st_.forwarded && came_too_late(op, why));
     if (!again)
       return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
@@ -206,7 +203,7 @@ void batch_work::stand_in(operation& op, size_t place, bool unchanged, bool conf
     return settle(op, op.stores->on_replica_down(place, true, unchanged, confirmed));
   }
   std::optional<member_index> node;
-  if (op.replied || time_for_call(op))
+  if (op.replied || budget(op).may_call(elapsed()))
     node = op.fallbacks.next(view.preference(op.partition), places(op).size(), view.alive);
   settle(op, op.stores->on_replica_down(place, node.has_value(), unchanged, confirmed));
   if (node)
@@ -225,7 +222,7 @@ void batch_work::on_lost(operation& op, size_t place, bool unchanged, bool waite
     x.unsure = now.unsure[replica];
   }
   x.waited = waited;
-  x.time = time_for_call(op);
+  x.time = budget(op).may_call(elapsed());
   switch (next_step(x)) {
   case lost_step::count_hint: return stand_in(op, place, unchanged, true);
   case lost_step::count_nothing: return stand_in(op, place, unchanged, false);
@@ -234,17 +231,26 @@ void batch_work::on_lost(operation& op, size_t place, bool unchanged, bool waite
     op.stores->on_lost(unchanged);
     return ask(op, place, replica, stage::store, store_call{op.decided, op.sole});
   }
-  ++st_.outstanding;
-  auto tag = call_tag{index_of(op), op.round, static_cast<uint8_t>(place), stage::store}.pack();
-  self_->delayed_send(self_, caf::timespan{limits::doubt_pause}, doubt_atom::value, tag, unchanged);
+  go_on_in(op, limits::doubt_pause, place, stage::store, unchanged);
 }
 
-void batch_work::look_again(uint64_t lost, bool unchanged) {
+/// As if the answer to the call came again after this time.
+void batch_work::go_on_in(const operation& op, std::chrono::microseconds wait, size_t place,
+                          stage what, bool unchanged) {
+  ++st_.outstanding;
+  auto tag = call_tag{index_of(op), op.round, static_cast<uint8_t>(place), what}.pack();
+  self_->delayed_send(self_, caf::timespan{wait}, go_on_atom::value, tag, unchanged);
+}
+
+/// `unchanged`: the replica that was lost has certainly not stored it.
+void batch_work::go_on(uint64_t packed, bool unchanged) {
   --st_.outstanding;
-  auto tag = call_tag::unpack(lost);
+  auto tag = call_tag::unpack(packed);
   auto& op = st_.operations[tag.operation];
-  if (tag.round == op.round)
+  if (tag.round == op.round && tag.what == stage::store)
     on_lost(op, tag.place, unchanged, true);
+  else if (tag.round == op.round)
+    start_write(op);
   send_all();
 }
 
@@ -317,7 +323,8 @@ void batch_work::note_unstored(operation& op, const call_tag& tag, const answer&
 }
 
 bool batch_work::may_resume(const operation& op) const {
-  return op.outdated && op.held && !st_.loop->context().left && time_to_begin_anew(op);
+  return op.outdated && op.held && !st_.loop->context().left &&
+         budget(op).may_begin_anew(elapsed());
 }
 
 void batch_work::resume(operation& op, const held_decision& x) {
@@ -342,7 +349,8 @@ void batch_work::decide_anew(operation& op) {
   op.unplaced = false;
   // Not stored, or refused because the lists have changed.
   auto held = op.stores->held() || std::exchange(op.unstored, false);
-  auto anew = op.stores->refused() && may_decide_again(op);
+  auto anew = op.stores->refused() &&
+              budget(op).may_decide_again(elapsed(), op.round, op.tried_before != nullptr);
   if (!anew)
     fail(op, op.stores->failure());
   else if (!op.stores->only_refused())

@@ -234,7 +234,7 @@ using admin_atom = caf::atom_constant<caf::atom("admin")>;
 using flush_batch_atom = caf::atom_constant<caf::atom("flush")>;
 /// io_loop, to a connection: the time for its last answers is over.
 using abandon_atom = caf::atom_constant<caf::atom("abandon")>;
-using doubt_atom = caf::atom_constant<caf::atom("doubt")>;
+using go_on_atom = caf::atom_constant<caf::atom("goOn")>;
 using make_tree_atom = caf::atom_constant<caf::atom("make_tree")>;
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
 using dial_atom = caf::atom_constant<caf::atom("dial")>;
@@ -355,9 +355,10 @@ using coordinator_actor = caf::typed_actor<
     caf::reacts_to<turn_atom, uint32_t>,
     // itself: the operation begins anew, for the lists of its partition changed
     caf::reacts_to<tick_atom, uint32_t>,
-    // itself: the replica that was lost (the call's tag, and whether it has certainly not stored
-    // what it was asked to): is it down?
-    caf::reacts_to<doubt_atom, uint64_t, bool>,
+    // itself, after a pause: the operation goes on where this call's tag says. The next leader is
+    // asked, or the replica that was lost (it has certainly not stored what it was asked to) is
+    // looked at again
+    caf::reacts_to<go_on_atom, uint64_t, bool>,
     // io_loop: the batch is under way for long
     caf::reacts_to<late_atom>>;
 

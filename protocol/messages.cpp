@@ -306,7 +306,7 @@ std::chrono::milliseconds extra_for(size_t bytes) {
 }
 
 std::chrono::milliseconds lead_deadline_of(const mutation& x) {
-  auto usual = conditional(x) ? limits::lead_deadline : limits::blind_lead_deadline;
+  auto usual = repeatable(x) ? limits::blind_lead_deadline : limits::lead_deadline;
   return usual + 2 * extra_for(x.value.size());
 }
 

@@ -1,3 +1,4 @@
+// long: what a coordinator does in each kind of trouble, over clusters made here
 #include "actors/coordinator.hpp"
 
 #include <catch2/catch.hpp>
@@ -161,6 +162,91 @@ TEST_CASE("when a leader dies before it answers a set goes to the next replica")
   CHECK(got[0].responses.at(0).tag == 5);
   CHECK(outcome_of(got[0].responses[0]) == outcome_kind::stored);
   CHECK(value_of(c.serve_one(2, c.read(key))) == "v");
+}
+
+TEST_CASE("a set goes to the next replica also where the clock is far ahead, and leaves it there") {
+  local_cluster c{3};
+  auto key = c.key_led_by(1);
+  constexpr timestamp lead = 8'000'000;
+  auto set_ahead = [&] {
+    for (size_t i = 0; i < 3; ++i)
+      c.core(i).loop->context().clock.observe(c.wall_now() + lead);
+  };
+  auto lead_now = [&] { return c.core(0).loop->context().now() - c.wall_now(); };
+  c.at(1).swallow = has<lead_call>;
+  SECTION("it dies at once: the time is waited out in which it may have decided") {
+    set_ahead();
+    c.self->send(c.core(0).loop->take_coordinator(), request_list{{c.write(kind::set, key, "v")}});
+    c.run();
+    c.kill(1);
+    c.advance(limits::repeatable_decide_within - 50ms);
+    CHECK(c.received<response_list>().empty());
+    c.advance(100ms);
+  }
+  SECTION("it is silent: that was wait enough") {
+    set_ahead();
+    c.self->send(c.core(0).loop->take_coordinator(), request_list{{c.write(kind::set, key, "v")}});
+    c.advance(limits::blind_lead_deadline + 100ms);
+  }
+  auto got = c.received<response_list>();
+  REQUIRE(got.size() == 1);
+  CHECK(outcome_of(got[0].responses.at(0)) == outcome_kind::stored);
+  CHECK(lead_now() <= lead);
+  CHECK(value_of(c.serve_one(2, c.read(key))) == "v");
+  check_idle(c, 0);
+}
+
+TEST_CASE("a set whose leader hears and is not heard goes to the next replica and comes last") {
+  local_cluster c{3};
+  auto key = c.key_led_by(1);
+  auto until = c.wall_now() + 300'000;
+  for (size_t i : {0, 2})
+    c.at(i).swallow = [&c, until](call_batch& x) {
+      return has<store_call>(x) && c.wall_now() < until;
+    };
+  auto x = c.serve_one(0, c.write(kind::set, key, "v"));
+  CHECK(outcome_of(x) == outcome_kind::stored);
+  // The first leader has the value under a dot of its own: every read prefers the other one.
+  for (size_t i = 0; i < 3; ++i) {
+    auto seen = std::get<record>(c.serve_one(i, c.read(key)).what);
+    auto wins = latest(seen);
+    REQUIRE(wins);
+    CHECK(wins->written.node != c.core(1).loop->context().id);
+    CHECK(wins->written.clock > until);
+  }
+  check_idle(c, 0);
+}
+
+TEST_CASE("an increment whose leader hears and is not heard may have happened") {
+  local_cluster c{3};
+  auto key = c.key_led_by(1);
+  c.serve_one(0, c.write(kind::set, key, "1"));
+  for (size_t i : {0, 2})
+    c.at(i).swallow = has<store_call>;
+  auto why = failure_of(c.serve_one(0, c.write(kind::increment, key)));
+  CHECK(why.reason == errc::quorum_failed);
+  CHECK_FALSE(why.unchanged);
+}
+
+TEST_CASE("a delete whose leader is silent goes to the next replica, and goes on blindly there") {
+  local_cluster c{3};
+  auto key = c.key_led_by(1);
+  c.serve_one(2, c.write(kind::set, key, "v"));
+  c.at(1).swallow = has<lead_call>;
+  c.self->send(c.core(0).loop->take_coordinator(), request_list{{c.write(kind::remove, key)}});
+  c.advance(limits::attempts_until + 100ms);
+  CHECK(c.received<response_list>().empty());
+  SECTION("it is lost") {
+    c.kill(1);
+    c.advance(50ms);
+  }
+  SECTION("its answer does not come")
+  c.advance(limits::blind_lead_deadline - limits::attempts_until);
+  auto got = c.received<response_list>();
+  REQUIRE(got.size() == 1);
+  CHECK(outcome_of(got[0].responses.at(0)) == outcome_kind::deleted);
+  CHECK(value_of(c.serve_one(2, c.read(key))) == "nothing");
+  check_idle(c, 0);
 }
 
 TEST_CASE("when a leader dies before it answers an increment may have happened") {
