@@ -225,16 +225,17 @@ std::string check_own_key(const std::string& key, const key_history& history, si
   return problem;
 }
 
-/// Blind writes that failed though the node which was asked was well all the time. A disk takes
-/// writes again a while after it is mended: its node is still broken when the next one is struck.
-std::string check_writable(const std::string& key, const key_history& history,
-                           const std::set<size_t>& victims) {
+/// Reads and blind writes that failed though the node which was asked was well all the time. A disk
+/// takes writes again a while after it is mended: its node is still broken when the next one is
+/// struck.
+std::string check_available(const std::string& key, const key_history& history,
+                            const std::set<size_t>& victims) {
   std::string problem;
   for (auto& x : history)
-    if (x.what == operation::kind::write && always_writable(x.change) &&
+    if ((x.what == operation::kind::read || always_writable(x.change)) &&
         !victims.contains(x.node) && x.end != operation::ending::answered &&
         x.failure.find(to_string(errc::storage_failed)) == std::string::npos)
-      problem += "not always writable: " + key + " " + to_string(x) + "\n";
+      problem += "not available: " + key + " " + to_string(x) + "\n";
   return problem;
 }
 
@@ -245,8 +246,8 @@ std::string check(const workload& load, fault_mode mode, size_t nodes,
   auto problem = check_answers(load);
   for (auto& [key, history] : load.histories()) {
     if (mode == fault_mode::one)
-      problem +=
-          check_order(key, history, faults::yes, undecided) + check_writable(key, history, victims);
+      problem += check_order(key, history, faults::yes, undecided) +
+                 check_available(key, history, victims);
     else if (is_own(key))
       problem += check_own_key(key, history, nodes);
   }
