@@ -47,11 +47,15 @@ private:
   }
 
   answer_body carry_out(const call& x, const read_call& what) {
+    if (what.digest_only) {
+      auto digest = find_digest(x);
+      if (!digest)
+        return failed(digest.error());
+      return digest_answer{*digest, st_.caught_up(x.partition)};
+    }
     auto found = find(x);
     if (!found)
       return failed(found.error());
-    if (what.digest_only)
-      return digest_answer{digest_of(x.key.view(), *found), st_.caught_up(x.partition)};
     return record_answer{std::move(*found), st_.caught_up(x.partition)};
   }
 
@@ -242,17 +246,29 @@ private:
   }
 
   caf::expected<record> find(const call& x) {
-    if (!st_.writes.empty()) {
-      auto i = st_.writes.find(x.key);
-      if (i != st_.writes.end()) {
-        depends_ = true;
-        return i->second.value;
-      }
-    }
+    if (auto written = find_written(x))
+      return *written;
     auto found = st_.storage->read(x.partition, area::data, x.key.view());
     if (!found)
       return std::move(found.error());
     return *found ? std::move(**found) : record{};
+  }
+
+  caf::expected<uint64_t> find_digest(const call& x) {
+    if (auto written = find_written(x))
+      return digest_of(x.key.view(), *written);
+    return st_.storage->digest(x.partition, area::data, x.key.view());
+  }
+
+  /// What the batch at hand will write; null: nothing of this key.
+  const record* find_written(const call& x) {
+    if (st_.writes.empty())
+      return nullptr;
+    auto i = st_.writes.find(x.key);
+    if (i == st_.writes.end())
+      return nullptr;
+    depends_ = true;
+    return &i->second.value;
   }
 
   /// For writes: a damaged record is lost here, and replaced by what comes.

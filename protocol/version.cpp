@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 
 #include <xxhash.h>
 
@@ -135,17 +136,34 @@ void overwrite(record& x, version next) {
   limit_vector(x);
 }
 
+namespace {
+
+/// Chained hashes of flat arrays: padding-free, and no streaming state to allocate.
+class running_digest {
+public:
+  running_digest(std::string_view key, std::span<const dot> seen)
+      : hash_(XXH3_64bits_withSeed(seen.data(), seen.size_bytes(),
+                                   XXH3_64bits(key.data(), key.size()))) {
+    static_assert(sizeof(dot) == 16);
+    static_assert(std::endian::native == std::endian::little, "digests are compared between nodes");
+  }
+
+  void add(const dot& written) { hash_ = XXH3_64bits_withSeed(&written, sizeof(dot), hash_); }
+  uint64_t get() const { return hash_ == 0 ? 1 : hash_; }
+
+private:
+  uint64_t hash_;
+};
+
+} // namespace
+
 uint64_t digest_of(std::string_view key, const record& x) {
   if (x.empty())
     return 0;
-  // Chained hashes of flat arrays: padding-free, and no streaming state to allocate.
-  static_assert(sizeof(dot) == 16);
-  static_assert(std::endian::native == std::endian::little, "digests are compared between nodes");
-  auto hash = XXH3_64bits(key.data(), key.size());
-  hash = XXH3_64bits_withSeed(x.seen.data(), x.seen.size() * sizeof(dot), hash);
+  running_digest result{key, x.seen};
   for (auto& v : x.versions)
-    hash = XXH3_64bits_withSeed(&v.written, sizeof(dot), hash);
-  return hash == 0 ? 1 : hash;
+    result.add(v.written);
+  return result.get();
 }
 
 const version* latest(const record& x) {
@@ -258,7 +276,8 @@ void encode(byte_writer& out, const record& x) {
 
 namespace {
 
-version decode_version(byte_reader& in, const version_vector& seen) {
+/// All but the value.
+version decode_head(byte_reader& in, std::span<const dot> seen) {
   version v;
   auto shape = in.u8();
   v.tombstone = shape & 1;
@@ -280,20 +299,42 @@ version decode_version(byte_reader& in, const version_vector& seen) {
     v.expires = in.u64();
   if (shape & 8)
     v.flags = in.u32();
+  return v;
+}
+
+version decode_version(byte_reader& in, std::span<const dot> seen) {
+  auto v = decode_head(in, seen);
   if (!v.tombstone)
     v.value = in.read_blob();
   return v;
 }
 
-} // namespace
-
-record decode_record(byte_reader& in) {
-  record x;
-  x.seen.resize(in.count(sizeof(dot)));
-  for (auto& entry : x.seen) {
+version_vector decode_vector(byte_reader& in) {
+  version_vector seen(in.count(sizeof(dot)));
+  for (auto& entry : seen) {
     entry.node = in.u64();
     entry.clock = in.u64();
   }
+  return seen;
+}
+
+} // namespace
+
+uint64_t encoded_digest(std::string_view key, byte_reader& in) {
+  auto seen = decode_vector(in);
+  running_digest result{key, seen};
+  for (auto n = in.count(3); n > 0 && in.ok(); --n) {
+    auto v = decode_head(in, seen);
+    if (!v.tombstone)
+      in.bytes();
+    result.add(v.written);
+  }
+  return seen.empty() ? 0 : result.get();
+}
+
+record decode_record(byte_reader& in) {
+  record x;
+  x.seen = decode_vector(in);
   for (size_t i = 1; i < x.seen.size(); ++i)
     if (x.seen[i - 1].node >= x.seen[i].node)
       in.fail();

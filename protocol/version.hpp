@@ -141,6 +141,10 @@ void encode(byte_writer& out, const record& x);
 /// merge leaves) included.
 record decode_record(byte_reader& in);
 
+/// digest_of the record that `encode` has put there, without a look at its values' bytes. Of other
+/// bytes it is any number, or `in` fails.
+uint64_t encoded_digest(std::string_view key, byte_reader& in);
+
 std::string to_string(const dot& x);
 std::string to_string(const record& x);
 

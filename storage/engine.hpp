@@ -132,6 +132,15 @@ public:
   virtual caf::expected<std::optional<record>> read(partition_id partition, area where,
                                                     std::string_view key) = 0;
 
+  /// digest_of what `read` finds; 0: nothing. The values are not looked at, and may be damaged
+  /// where `read` would notice it.
+  virtual caf::expected<uint64_t> digest(partition_id partition, area where, std::string_view key) {
+    auto found = read(partition, where, key);
+    if (!found)
+      return std::move(found.error());
+    return *found ? digest_of(key, **found) : 0;
+  }
+
   /// Keys of area::data that are about to be read: an engine may fetch them ahead. By their hashes.
   virtual void expect(std::span<const uint64_t> key_hashes) { static_cast<void>(key_hashes); }
 

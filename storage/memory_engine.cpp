@@ -72,24 +72,46 @@ record_table& memory_engine::make_table(partition_id partition, area where) {
   return others_.try_emplace({partition, where}, 0u).first->second;
 }
 
-caf::expected<std::optional<record>> memory_engine::read(partition_id partition, area where,
-                                                         std::string_view key) {
+caf::expected<blob> memory_engine::item_of(partition_id partition, area where,
+                                           std::string_view key) {
   auto hash = key_hash(key);
   auto* table = table_of(partition, where);
   if (table == &data_ && partition_of(hash, options_.partitions) != partition)
-    return std::optional<record>{};
+    return blob{};
   auto* found = table ? table->find(hash, key) : nullptr;
   if (!found) {
     if (!unknown_.empty() && unknown_.count({partition, where, std::string{key}}) > 0)
       return failure(errc::damaged, "the record was damaged and is set aside");
-    return std::optional<record>{};
+    return blob{};
   }
   auto head = head_of(found->item);
   if (!(head & used_mark))
     set_head(found->item, head | used_mark);
-  auto item = found->item;
+  return found->item;
+}
+
+caf::expected<uint64_t> memory_engine::digest(partition_id partition, area where,
+                                              std::string_view key) {
+  auto item = item_of(partition, where, key);
+  if (!item)
+    return std::move(item.error());
+  if (item->empty())
+    return 0;
+  if (auto result = packed_digest(key, packed_record(*item, record_table::key_of(*item))))
+    return *result;
+  // It is damaged, and set aside.
+  return engine::digest(partition, where, key);
+}
+
+caf::expected<std::optional<record>> memory_engine::read(partition_id partition, area where,
+                                                         std::string_view key) {
+  auto item = item_of(partition, where, key);
+  if (!item)
+    return std::move(item.error());
+  if (item->empty())
+    return std::optional<record>{};
   auto result =
-      unpack_record(partition, where, key, packed_record(item, record_table::key_of(item)));
+      unpack_record(partition, where, key, packed_record(*item, record_table::key_of(*item)));
   if (!result) {
     set_aside(partition, where, key);
     return result.error();

@@ -32,6 +32,7 @@ public:
 
   caf::expected<std::optional<record>> read(partition_id partition, area where,
                                             std::string_view key) override;
+  caf::expected<uint64_t> digest(partition_id partition, area where, std::string_view key) override;
   void expect(std::span<const uint64_t> key_hashes) override;
   caf::error write(const write_batch& batch) override;
   caf::error
@@ -53,6 +54,8 @@ private:
 
   record_table* table_of(partition_id partition, area where);
   record_table& make_table(partition_id partition, area where);
+  /// Empty: nothing is stored.
+  caf::expected<blob> item_of(partition_id partition, area where, std::string_view key);
   caf::error check(const write_batch& batch) const;
   std::vector<prepared> prepare(const write_batch& batch);
   uint64_t growth(const write_batch& batch, const std::vector<prepared>& items);

@@ -50,4 +50,12 @@ caf::expected<record> unpack_record(partition_id partition, area where, std::str
   return result;
 }
 
+std::optional<uint64_t> packed_digest(std::string_view key, const blob& stored) {
+  byte_reader reader{stored.view()};
+  auto format = reader.u8();
+  reader.u64();
+  auto result = encoded_digest(key, reader);
+  return format == record_format && reader.done() ? std::optional{result} : std::nullopt;
+}
+
 } // namespace kai

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,5 +31,8 @@ void pack_record(std::string& out, partition_id partition, area where, std::stri
 /// bytes are not what pack_record made for this place.
 caf::expected<record> unpack_record(partition_id partition, area where, std::string_view key,
                                     const blob& stored);
+
+/// encoded_digest of that record, whose checksum is not looked at; nullopt: it is damaged.
+std::optional<uint64_t> packed_digest(std::string_view key, const blob& stored);
 
 } // namespace kai

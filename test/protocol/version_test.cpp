@@ -1,3 +1,4 @@
+// long: what versions promise, each promise over random records too
 #include "protocol/version.hpp"
 
 #include <algorithm>
@@ -31,6 +32,13 @@ std::string bytes_of(const record& x) {
 std::optional<record> parse(std::string_view bytes) {
   byte_reader in{bytes};
   auto x = decode_record(in);
+  return in.done() ? std::optional{x} : std::nullopt;
+}
+
+/// The same without values, for the key "k".
+std::optional<uint64_t> digest_in(std::string_view bytes) {
+  byte_reader in{bytes};
+  auto x = encoded_digest("k", in);
   return in.done() ? std::optional{x} : std::nullopt;
 }
 
@@ -259,10 +267,16 @@ TEST_CASE("a record survives encoding, and nothing shorter is taken for one") {
     auto x = random_record(seed);
     auto bytes = bytes_of(x);
     REQUIRE(parse(bytes) == x);
-    for (size_t n = 0; n < bytes.size(); ++n)
+    REQUIRE(digest_in(bytes) == digest_of("k", x));
+    for (size_t n = 0; n < bytes.size(); ++n) {
       REQUIRE_FALSE(parse(std::string_view{bytes}.substr(0, n)));
+      REQUIRE_FALSE(digest_in(std::string_view{bytes}.substr(0, n)));
+    }
   }
   CHECK(parse(bytes_of(record{})) == record{});
+  CHECK(digest_in(bytes_of(record{})) == 0u);
+  auto many = many_siblings(limits::siblings_max);
+  CHECK(digest_in(bytes_of(many)) == digest_of("k", many));
 }
 
 TEST_CASE("a record with flipped bits is refused or keeps the invariants") {

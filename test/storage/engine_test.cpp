@@ -128,6 +128,9 @@ TEMPLATE_TEST_CASE("an engine behaves like a map, counts included", "", memory_f
     REQUIRE(got->has_value() == (known != expected.end()));
     if (known != expected.end())
       REQUIRE(**got == known->second);
+    auto digest = db.digest(partition, where, key);
+    REQUIRE(digest);
+    REQUIRE(*digest == (known != expected.end() ? digest_of(key, known->second) : 0));
     if (i % 50 == 0) {
       check_stats(db, expected);
       check_scan(db, expected, partition, where, 0);

@@ -45,6 +45,10 @@ TEST_CASE("a record that changed in memory is never served, also after it was se
   const_cast<char*>(x.versions[0].value.data())[2] ^= 4;
 
   SECTION("found by a read") {
+    // That does not look at values.
+    auto digest = db.digest(partition_for("k"), area::data, "k");
+    REQUIRE(digest);
+    CHECK(*digest == digest_of("k", x));
     auto got = get(db, "k");
     REQUIRE_FALSE(got);
     CHECK(got.error() == errc::damaged);
@@ -65,6 +69,20 @@ TEST_CASE("a record that changed in memory is never served, also after it was se
   CHECK(lost == std::vector{partition_for("k")});
   REQUIRE_FALSE(put(db, "k", sample_record(2, "new")));
   CHECK((**get(db, "k")).versions[0].value.view() == "new");
+}
+
+TEST_CASE("a record whose bytes are none any more has no digest, and is set aside") {
+  memory_engine db{{partitions, 0, false, {}}};
+  REQUIRE_FALSE(put(db, "k", sample_record(1, "value")));
+  auto x = **get(db, "k");
+  // The value's length.
+  const_cast<char*>(x.versions[0].value.data())[-1] ^= 1;
+  for (int i = 0; i < 2; ++i) {
+    auto digest = db.digest(partition_for("k"), area::data, "k");
+    REQUIRE_FALSE(digest);
+    CHECK(digest.error() == errc::damaged);
+  }
+  CHECK(db.stats().damaged == 1);
 }
 
 TEST_CASE("over the memory limit nothing of a batch is applied, and deleting goes on") {
