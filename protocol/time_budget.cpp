@@ -1,7 +1,5 @@
 #include "protocol/time_budget.hpp"
 
-#include <algorithm>
-
 #include "protocol/limits.hpp"
 #include "protocol/messages.hpp"
 
