@@ -46,6 +46,7 @@ void batch_work::start(response_sink client, request_list& xs) {
     op.write = std::move(x.write);
     op.tried_before = std::move(x.tried);
     op.above = x.above;
+    op.may_have_happened = x.may_have_happened;
     op.decides.until = x.until;
     op.quorum = x.quorum;
     start(op, x.held.get());
@@ -206,8 +207,8 @@ void batch_work::fail(operation& op, failed_answer why) {
   if (op.full && why.reason == errc::quorum_failed)
     why.reason = errc::out_of_memory;
   ++st_.loop->count.failed_requests;
-  // A leader that was asked before may have done it, or what was tried under other lists may show.
-  why.unchanged = why.unchanged && (st_.forwarded || op.above == 0) && !op.tried_before;
+  // What was tried under other lists may show, too.
+  why.unchanged = why.unchanged && !op.may_have_happened && !op.tried_before;
   reply(op, std::move(why));
 }
 
@@ -264,6 +265,7 @@ void batch_work::begin_anew(uint32_t index) {
   x.tag = op.tag;
   x.key = op.key;
   x.above = op.above;
+  x.may_have_happened = op.may_have_happened;
   x.quorum = op.quorum;
   if (op.resuming)
     x.held = std::make_shared<const held_decision>(held_decision{op.decided, op.base, op.result,

@@ -91,6 +91,8 @@ struct coordinator_state {
     uint32_t hints_due = 0;
     /// See lead_call.
     timestamp above = 0;
+    /// A leader that was asked before may have carried it out, or may yet.
+    bool may_have_happened = false;
     /// Until when whoever was asked last may decide the write.
     decision_time decides;
     /// It is written once more because a replica had a concurrent version with a higher clock.

@@ -110,30 +110,28 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
   try_next_leader(op, std::move(*why));
 }
 
-/// What certainly did not happen, or may happen twice, is done again by the next one.
 void batch_work::try_next_leader(operation& op, failed_answer why) {
-  auto silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
-  std::chrono::microseconds wait{0};
-  if (!why.unchanged && silent)
-    wait = wait_for_next_leader(op.decides, st_.loop->context().wall_clock());
-  auto time = budget(op);
-  auto then = elapsed() + wait;
-  if (!time.may_try_blindly(then) || (!why.unchanged && !repeatable(*op.write)))
+  auto& context = st_.loop->context();
+  lost_leader last;
+  last.silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
+  last.unchanged = why.unchanged;
+  last.repeatable = repeatable(*op.write);
+  last.decides = op.decides;
+  last.now = context.now();
+  last.wall_now = context.wall_clock();
+  auto next = ask_next_leader(last, budget(op), elapsed());
+  if (!next)
     return fail(op, std::move(why));
-  // Who answered, as one whose disk is full, has decided and will not again: its dot, if it made
-  // one, lies below the clock that its answer brought. Who is silent may decide yet.
-  if (!why.unchanged)
-    op.above = silent ? op.decides.until : st_.loop->context().now() + 1;
-  else if (!time.may_try(then))
-    op.above = std::max(op.above, st_.loop->context().now());
-  op.doubtful = op.doubtful || silent ||
+  op.above = std::max(op.above, next->above);
+  op.may_have_happened = op.may_have_happened || !why.unchanged;
+  op.doubtful = op.doubtful || last.silent ||
                 (always_writable(*op.write) && why.reason == errc::quorum_failed && why.unchanged);
-  op.refused = op.refused || !silent;
+  op.refused = op.refused || !last.silent;
   op.full = op.full || why.reason == errc::out_of_memory;
   ++op.round;
-  if (wait.count() == 0)
+  if (next->wait.count() == 0)
     return start_write(op);
-  go_on_in(op, wait, 0, stage::forward, false);
+  go_on_in(op, next->wait, 0, stage::forward, false);
 }
 
 void batch_work::on_applied(operation& op, answer& x) {

@@ -51,6 +51,8 @@ struct request {
   attempt_ptr tried = {};
   /// Null: it is not decided yet.
   std::shared_ptr<const held_decision> held = {};
+  /// Of a write that begins anew: a leader that was asked before may have carried it out.
+  bool may_have_happened = false;
 };
 
 /// What a request came to: a record (reads), an outcome (writes) or a failure.

@@ -33,6 +33,23 @@ bool may_begin(std::span<const member_index> replicas, const std::vector<bool>& 
          (reached >= write_quorum || reached + in_doubt < write_quorum);
 }
 
+std::optional<next_attempt> ask_next_leader(const lost_leader& x, const time_budget& time,
+                                            time_budget::time elapsed) {
+  next_attempt result;
+  if (!x.unchanged && x.silent)
+    result.wait = wait_for_next_leader(x.decides, x.wall_now);
+  auto then = elapsed + result.wait;
+  if (!time.may_try_blindly(then) || (!x.unchanged && !x.repeatable))
+    return std::nullopt;
+  // Who answered, as one whose disk is full, has decided and will not again: its dot, if it made
+  // one, lies below the clock that its answer brought. Who is silent may decide yet.
+  if (!x.unchanged)
+    result.above = x.silent ? x.decides.until : x.now + 1;
+  else if (!time.may_try(then))
+    result.above = x.now;
+  return result;
+}
+
 std::optional<member_index> stand_ins::next(std::span<const member_index> preference,
                                             size_t replicas, const std::vector<bool>& alive) {
   while (replicas + passed_ < preference.size())

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "protocol/quorum.hpp"
+#include "protocol/time_budget.hpp"
 #include "protocol/topology.hpp"
 
 /// Who does whose work while members are down. Everything here chooses from a key's order of
@@ -28,6 +29,35 @@ bool enough_alive(const std::vector<bool>& alive, size_t write_quorum);
 /// node does not reach, as far as it knows: the others may, and their reads would miss the write.
 bool may_begin(std::span<const member_index> replicas, const std::vector<bool>& alive,
                const std::vector<bool>& unsure, size_t write_quorum);
+
+/// A member that was asked to lead a write, and fell silent or answered that it has failed.
+struct lost_leader {
+  /// It went away, or did not answer in time.
+  bool silent = false;
+  /// It has certainly not changed anything, and will not.
+  bool unchanged = false;
+  /// The write may happen twice.
+  bool repeatable = false;
+  /// Until when it may decide.
+  decision_time decides;
+  /// Of the node that asked it, which has heard the answer: the cluster's clock, and the wall
+  /// clock.
+  timestamp now = 0;
+  timestamp wall_now = 0;
+};
+
+/// How the next leader is asked for the write.
+struct next_attempt {
+  std::chrono::microseconds wait{0};
+  /// See lead_call: above what the last one may have decided or may decide yet, and without a look
+  /// at what is there; or, where only the time for a look is over, above everything so far. 0: it
+  /// is asked as the first one was.
+  timestamp above = 0;
+};
+
+/// nullopt: the write fails. `elapsed`: see time_budget.
+std::optional<next_attempt> ask_next_leader(const lost_leader& x, const time_budget& time,
+                                            time_budget::time elapsed);
 
 /// A replica whose connection broke while it was asked to store something, looked at once more by
 /// what the node knows now.

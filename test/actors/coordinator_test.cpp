@@ -404,6 +404,20 @@ TEST_CASE("delete goes on where the key's state can not be seen") {
   CHECK(failure_of(c.serve_one(0, c.write(kind::add, "k", "x"))).unchanged);
 }
 
+TEST_CASE("a write that fails may have happened only where a leader may have done it") {
+  local_cluster c{3};
+  c.kill(1);
+  c.kill(2);
+  c.advance(100ms);
+  // Where the time for a look is over it is asked blindly, above all so far.
+  auto x = c.write(kind::remove, "k");
+  x.above = c.core(0).loop->context().now();
+  CHECK(failure_of(c.serve_one(0, x)).unchanged);
+  x.may_have_happened = true;
+  CHECK_FALSE(failure_of(c.serve_one(0, x)).unchanged);
+  check_idle(c, 0);
+}
+
 TEST_CASE("a delete that is refused because lists changed is begun anew, and sees the key then") {
   local_cluster c{3};
   auto key = c.key_led_by(0);

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 using namespace kai;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -44,6 +45,64 @@ TEST_CASE("the first live member in the order of preference leads") {
   };
   for (auto& x : table)
     CHECK(choose_leader(x.among, all_but(x.dead), x.tried) == x.leader);
+}
+
+TEST_CASE("the next leader is asked for what did not happen, or may happen twice") {
+  using time = time_budget::time;
+  constexpr timestamp now = 1'000'000'000;
+  constexpr timestamp soon = now + 300'000;
+  constexpr timestamp far = now + 8'000'000;
+  mutation set;
+  mutation increment;
+  increment.kind = mutation_kind::increment;
+  mutation remove;
+  remove.kind = mutation_kind::remove;
+  struct row {
+    const char* what;
+    mutation write;
+    bool silent, unchanged;
+    timestamp until;
+    time elapsed;
+    bool asked;
+    std::chrono::microseconds wait;
+    timestamp above;
+  };
+  constexpr bool says = false, silent = true, changed = false, unchanged = true, no = false;
+  const row table[] = {
+      {"what did not happen, as it was", set, says, unchanged, soon, 0ms, true, 0us, 0},
+      {"whatever it is", increment, says, unchanged, soon, 200ms, true, 0us, 0},
+      {"a connection that was not there", increment, silent, unchanged, far, 0ms, true, 0us, 0},
+      {"too late", increment, says, unchanged, soon, 201ms, no, 0us, 0},
+      {"too late", set, says, unchanged, soon, 951ms, no, 0us, 0},
+      {"in time for a look", remove, says, unchanged, soon, 200ms, true, 0us, 0},
+      {"without a look", remove, says, unchanged, soon, 201ms, true, 0us, now},
+      {"without a look", remove, says, unchanged, soon, 950ms, true, 0us, now},
+      {"too late", remove, says, unchanged, soon, 951ms, no, 0us, 0},
+      {"it has decided, by its clock", set, says, changed, soon, 0ms, true, 0us, now + 1},
+      {"it may decide yet", set, silent, changed, soon, 0ms, true, 0us, soon},
+      {"the same", remove, silent, changed, soon, 700ms, true, 0us, soon},
+      {"not twice", increment, says, changed, soon, 0ms, no, 0us, 0},
+      {"not twice", increment, silent, changed, soon, 0ms, no, 0us, 0},
+      {"its time is waited out", set, silent, changed, far, 650ms, true, 300ms, far},
+      {"that would be too late", set, silent, changed, far, 651ms, no, 0us, 0},
+      {"who answered needs no wait", set, says, changed, far, 651ms, true, 0us, now + 1},
+  };
+  for (auto& x : table) {
+    CAPTURE(x.what, x.elapsed.count());
+    lost_leader last;
+    last.silent = x.silent;
+    last.unchanged = x.unchanged;
+    last.repeatable = repeatable(x.write);
+    last.decides = {x.until, soon};
+    last.now = now;
+    last.wall_now = now;
+    auto next = ask_next_leader(last, {x.write, false}, x.elapsed);
+    REQUIRE(next.has_value() == x.asked);
+    if (!next)
+      continue;
+    CHECK(next->wait == x.wait);
+    CHECK(next->above == x.above);
+  }
 }
 
 TEST_CASE("a write is begun only where W nodes are alive") {
