@@ -25,7 +25,8 @@ void batch_work::start_write(operation& op) {
   ++st_.loop->count.forwarded;
   op.decides = from_now(decide_within(*op.write));
   ask(op, 0, *leader, stage::forward,
-      lead_call{*op.write, op.above, op.decides.until, op.tried_before});
+      lead_call{*op.write, op.above, op.decides.until, op.tried_before,
+                budget(op).patience_for_leader(elapsed())});
 }
 
 void batch_work::lead(operation& op) {
@@ -227,6 +228,7 @@ void batch_work::on_lost(operation& op, size_t place, bool unchanged, bool waite
   case lost_step::wait: break;
   case lost_step::ask_again:
     op.stores->on_lost(unchanged);
+    op.asked_again = true;
     return ask(op, place, replica, stage::store, store_call{op.decided, op.sole});
   }
   go_on_in(op, limits::doubt_pause, place, stage::store, unchanged);
@@ -265,6 +267,10 @@ void batch_work::on_store_answer(operation& op, const call_tag& tag, const answe
   auto stored = std::get_if<stored_answer>(&x.what);
   if (stored && stored->shadowed_by != 0 && !op.replied)
     return rewrite(op, stored->shadowed_by);
+  // Whoever replaced it may have taken it for older than what this node had not heard of: then it
+  // was never seen.
+  if (stored && stored->replaced && op.asked_again && !op.sole && !op.replied)
+    return rewrite(op, st_.loop->context().now());
   // The value's cas unique will be another than the leader, who missed a version, has said.
   if (stored && stored->siblings)
     op.siblings = !op.siblings
@@ -372,6 +378,7 @@ void batch_work::rewrite(operation& op, timestamp above) {
   if (++op.round > limits::conditional_rounds_max)
     return fail(op, {errc::contended, false, "other writers kept being ahead"});
   op.rewriting = true;
+  op.asked_again = false;
   ask_own_vnode(op, rewrite_of(*latest(op.decided)), {}, false);
 }
 

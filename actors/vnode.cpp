@@ -78,7 +78,10 @@ private:
         all.versions.size() > what.value.versions.size() &&
         holds(all, what.value.versions[0].written))
       return failed_answer{errc::contended, true, "another leader has written the key meanwhile"};
-    stored_answer result{shadowed_by(all, what.value), nullptr};
+    stored_answer result;
+    result.shadowed_by = shadowed_by(all, what.value);
+    auto ours = latest(what.value);
+    result.replaced = ours && !holds(merged, ours->written);
     if (merged.versions.size() > what.value.versions.size())
       result.siblings = std::make_shared<const record>(outline_of(merged));
     if (merged != *found)

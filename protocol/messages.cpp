@@ -19,6 +19,10 @@ struct overload : Fs... {
 template <class... Fs>
 overload(Fs...) -> overload<Fs...>;
 
+/// Flags of a stored_answer.
+constexpr uint8_t has_siblings = 1;
+constexpr uint8_t is_replaced = 2;
+
 void encode(byte_writer& out, const batch_header& x) {
   out.u64(x.clock);
   out.varint(x.epoch);
@@ -195,7 +199,8 @@ void encode(byte_writer& out, const answer& x) {
                  },
                  [&](const stored_answer& y) {
                    out.u64(y.shadowed_by);
-                   out.u8(y.siblings != nullptr);
+                   out.u8(static_cast<uint8_t>((y.siblings ? has_siblings : 0) |
+                                               (y.replaced ? is_replaced : 0)));
                    if (y.siblings)
                      encode(out, *y.siblings);
                  },
@@ -242,7 +247,9 @@ answer decode_answer(byte_reader& in) {
   case 3: {
     stored_answer y;
     y.shadowed_by = in.u64();
-    if (in.u8() != 0)
+    auto flags = in.u8();
+    y.replaced = (flags & is_replaced) != 0;
+    if ((flags & has_siblings) != 0)
       y.siblings = std::make_shared<const record>(decode_record(in));
     x.what = std::move(y);
     break;
@@ -317,7 +324,7 @@ std::chrono::milliseconds decide_within(const mutation& x) {
 
 std::chrono::milliseconds deadline_of(const call& x) {
   if (auto lead = std::get_if<lead_call>(&x.what))
-    return lead_deadline_of(lead->what);
+    return lead->patience.count() != 0 ? lead->patience : lead_deadline_of(lead->what);
   if (auto service = std::get_if<service_call>(&x.what))
     return service->service == "ping" ? limits::ping_deadline : limits::lead_deadline;
   // What a record that is read has in bytes, nobody knows beforehand.

@@ -46,6 +46,8 @@ struct lead_call {
   timestamp until = 0;
   /// Null: it was not tried before.
   attempt_ptr tried = {};
+  /// How long who asks waits for the answer; it is not sent along. 0: lead_deadline_of(what).
+  std::chrono::milliseconds patience{0};
 };
 
 /// Decide and store in one step: from a leading coordinator to the vnode beside it, never over the
@@ -149,6 +151,9 @@ struct digest_answer {
 struct stored_answer {
   /// See kai::shadowed_by.
   timestamp shadowed_by = 0;
+  /// Something that was written with knowledge of the version has taken its place, maybe before the
+  /// call came.
+  bool replaced = false;
   /// Where the replica has versions beside those of the call: the outline of all; else null.
   std::shared_ptr<const record> siblings;
 };
@@ -264,7 +269,7 @@ struct hello {
 };
 
 /// Version of the messages between nodes.
-inline constexpr uint32_t protocol_version = 5;
+inline constexpr uint32_t protocol_version = 6;
 
 void encode(byte_writer& out, const hello& x);
 hello decode_hello(byte_reader& in);

@@ -1,5 +1,7 @@
 #include "protocol/time_budget.hpp"
 
+#include <algorithm>
+
 #include "protocol/limits.hpp"
 #include "protocol/messages.hpp"
 
@@ -24,9 +26,15 @@ time_budget::time_budget(const mutation& write, bool forwarded) : time_budget() 
       blind_attempts_until_ = limits::attempts_until;
     begin_anew_until_ = limits::attempts_until + limits::call_deadline;
   }
-  time patience = forwarded ? lead_deadline_of(write)
-                            : limits::request_deadline + 2 * extra_for(write.value.size());
+  lead_deadline_ = lead_deadline_of(write);
+  time patience =
+      forwarded ? lead_deadline_ : limits::request_deadline + 2 * extra_for(write.value.size());
   calls_until_ = patience - one_call;
+}
+
+std::chrono::milliseconds time_budget::patience_for_leader(time elapsed) const {
+  auto left = calls_until_ + limits::call_deadline - elapsed;
+  return std::min(lead_deadline_, std::chrono::ceil<std::chrono::milliseconds>(left));
 }
 
 bool time_budget::may_decide_again(time elapsed, size_t rounds, bool tried) const {

@@ -34,12 +34,16 @@ public:
   bool may_decide_again(time elapsed, size_t rounds, bool tried) const;
   /// Whether the answer to one more call can come before nobody waits for it any more.
   bool may_call(time elapsed) const { return elapsed <= calls_until_; }
+  /// How long to wait for the leader that is asked now: lead_deadline_of, or what is left, which is
+  /// less where the write began anew.
+  std::chrono::milliseconds patience_for_leader(time elapsed) const;
 
 private:
   time attempts_until_;
   time blind_attempts_until_;
   time begin_anew_until_;
   time calls_until_;
+  std::chrono::milliseconds lead_deadline_{};
 };
 
 /// Until when a leader that was asked may decide.

@@ -28,6 +28,17 @@ struct world : local_cluster {
     advance(3s);
   }
 
+  /// The connection of node `of` to the replica breaks, and what was under way over it is lost.
+  void lose(size_t of, size_t place) {
+    auto& view = *core(of).loop->view;
+    auto found = view.topo.find(name(place));
+    auto peer = view.peers[static_cast<size_t>(found - view.topo.members.data())];
+    auto& lost = at(replica(place));
+    caf::anon_send(
+        caf::actor_cast<caf::actor>(peer),
+        caf::down_msg{lost.gateway.address(), caf::exit_reason::remote_link_unreachable});
+  }
+
   size_t replica(size_t place) const { return order[place]; }
   size_t fallback(size_t i) const { return order[3 + i]; }
   std::string name(size_t place) const { return "n" + std::to_string(order[place]); }
@@ -184,14 +195,8 @@ TEST_CASE(
                request_list{{w.write(kind::set, w.key, "v")}});
   w.run();
   for (size_t i : {1, 2}) {
-    auto& lost = w.at(w.replica(i));
-    lost.swallow = nullptr;
-    auto& view = *w.core(leader).loop->view;
-    auto found = view.topo.find(w.name(i));
-    auto peer = view.peers[static_cast<size_t>(found - view.topo.members.data())];
-    caf::anon_send(
-        caf::actor_cast<caf::actor>(peer),
-        caf::down_msg{lost.gateway.address(), caf::exit_reason::remote_link_unreachable});
+    w.at(w.replica(i)).swallow = nullptr;
+    w.lose(leader, i);
   }
   w.run();
   CHECK(w.received<response_list>().empty());
@@ -202,6 +207,37 @@ TEST_CASE(
   CHECK(w.hints() == 0);
   for (size_t i : {0, 1, 2})
     CHECK(w.value_at(w.replica(i)) == "v");
+}
+
+TEST_CASE("a set that others took for older before its replicas were asked again comes last") {
+  world w;
+  auto leader = w.replica(0);
+  for (size_t i : {1, 2})
+    w.at(w.replica(i)).swallow = has<store_call>;
+  w.self->send(w.core(leader).loop->take_coordinator(),
+               request_list{{w.write(kind::set, w.key, "v")}});
+  w.run();
+  // As a counter does that was decided on a value the leader of the set had not heard of.
+  auto other = w.held_by(leader, w.key);
+  version counted;
+  counted.written = counted.value_written = {4711, w.wall_now() + 1000};
+  counted.value = blob::copy_of("14");
+  overwrite(other, counted);
+  for (size_t i : {1, 2}) {
+    w.give(w.replica(i), w.key, other);
+    w.at(w.replica(i)).swallow = nullptr;
+    w.lose(leader, i);
+  }
+  w.advance(200ms);
+  auto got = w.received<response_list>();
+  REQUIRE(got.size() == 1);
+  REQUIRE(stored(got[0].responses.at(0)));
+  for (size_t i = 0; i < 5; ++i) {
+    auto seen = std::get<record>(w.serve_one(i, w.read(w.key)).what);
+    CHECK(latest(seen)->value.view() == "v");
+    CHECK(cas_unique(seen) == std::get<outcome>(got[0].responses[0].what).cas);
+  }
+  CHECK(w.core(leader).loop->count.rewrites == 1);
 }
 
 TEST_CASE("a stand-in that dies too is stood in for by the next") {

@@ -451,8 +451,13 @@ TEST_CASE("a store merges, and one that brings nothing new writes nothing") {
   CHECK(std::holds_alternative<stored_answer>(w.one(store_call{a}).what));
   CHECK(w.held() == merge(a, b));
   auto writes = w.storage->writes;
-  CHECK(std::holds_alternative<stored_answer>(w.one(store_call{a}).what));
+  CHECK_FALSE(std::get<stored_answer>(w.one(store_call{a}).what).replaced);
   CHECK(w.storage->writes == writes);
+  auto all = w.held();
+  overwrite(all, by_another_node(w.wall_now(), "all").versions[0]);
+  CHECK_FALSE(std::get<stored_answer>(w.one(store_call{all}).what).replaced);
+  CHECK(std::get<stored_answer>(w.one(store_call{a}).what).replaced);
+  CHECK(w.held() == all);
 }
 
 TEST_CASE("a decision that did not know a version is refused where that stands beside it") {

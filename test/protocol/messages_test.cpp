@@ -62,7 +62,8 @@ answer_batch every_answer() {
   x.answers.push_back({2, record_answer{random_record(5), false}});
   x.answers.push_back({3, record_answer{{}, true}});
   x.answers.push_back({4, digest_answer{0xfedcba9876543210, true}});
-  x.answers.push_back({5, stored_answer{77, std::make_shared<const record>(random_record(8))}});
+  x.answers.push_back(
+      {5, stored_answer{77, true, std::make_shared<const record>(random_record(8))}});
   x.answers.push_back({6, lead_answer{got}});
   x.answers.push_back({7, applied_answer{got, random_record(6)}});
   x.answers.push_back({8, text_answer{"{}"}});
@@ -184,6 +185,7 @@ TEST_CASE("every kind of answer survives the way to another node") {
   CHECK(std::get<record_answer>(y.answers[2].what).value.empty());
   CHECK(std::get<digest_answer>(y.answers[3].what).digest == 0xfedcba9876543210);
   CHECK(std::get<stored_answer>(y.answers[4].what).shadowed_by == 77);
+  CHECK(std::get<stored_answer>(y.answers[4].what).replaced);
   REQUIRE(std::get<stored_answer>(y.answers[4].what).siblings);
   CHECK(*std::get<stored_answer>(y.answers[4].what).siblings == random_record(8));
   auto& led = std::get<lead_answer>(y.answers[5].what).result;

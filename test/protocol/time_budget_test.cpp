@@ -81,6 +81,29 @@ TEST_CASE("an operation is tried for as long as its last attempt can end within 
   CHECK(limits::blind_attempts_until + limits::blind_lead_deadline <= limits::request_deadline);
 }
 
+TEST_CASE("no leader is waited for longer than the client waits") {
+  struct row {
+    kind what;
+    time_budget::time elapsed;
+    std::chrono::milliseconds patience;
+  };
+  for (auto& [what, elapsed, patience] : std::vector<row>{
+           {kind::increment, 0ms, 1700ms},
+           {kind::increment, 200ms, 1700ms},
+           {kind::increment, 201ms, 1699ms},
+           {kind::increment, 200ms + moment, 1700ms},
+           {kind::increment, 625ms, 1275ms},
+           {kind::set, 0ms, 850ms},
+           {kind::set, 950ms, 850ms},
+           {kind::remove, 950ms, 850ms},
+       }) {
+    CAPTURE(elapsed.count());
+    time_budget budget{of(what), false};
+    CHECK(budget.patience_for_leader(elapsed) == patience);
+    CHECK(elapsed + patience + limits::peer_tick <= limits::request_deadline + 1ms);
+  }
+}
+
 TEST_CASE("a write is decided again a few times, and longer where it was tried before") {
   struct row {
     time_budget::time elapsed;

@@ -151,7 +151,7 @@ bool gave_way(const operation& x) {
 std::string check_answers(const workload& load) {
   std::string problem;
   if (load.slowest() > std::chrono::seconds{2})
-    problem += "an answer took longer than 2 s\n";
+    problem += "an answer took longer than 2 s: " + load.slowest_operation() + "\n";
   if (load.stray_answers() > 0)
     problem += "a request was answered twice\n";
   return problem;

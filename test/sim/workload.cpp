@@ -220,8 +220,15 @@ void workload::on_responses(size_t index, response_list& xs, actor_type::pointer
       continue;
     }
     auto& [key, position, sent] = i->second;
-    slowest_ = std::max(slowest_, cluster_.elapsed() - sent);
-    note_answer(who, histories_[key][position], key, x);
+    auto& operation = histories_[key][position];
+    note_answer(who, operation, key, x);
+    auto now = cluster_.elapsed();
+    if (now - sent > slowest_) {
+      slowest_ = now - sent;
+      slowest_operation_ = key + to_string(operation) + ", after " +
+                           std::to_string(slowest_.count() / 1'000'000) + " ms, at " +
+                           std::to_string(now.count() / 1'000'000) + " ms";
+    }
     who.open.erase(i);
   }
   auto pause = random(static_cast<uint64_t>(options_.pause_max.count()) + 1);

@@ -60,6 +60,8 @@ public:
   const std::map<std::string, key_history>& histories() const { return histories_; }
   /// The longest that an answer took.
   caf::timespan slowest() const { return slowest_; }
+  /// Which it was, and when it came.
+  const std::string& slowest_operation() const { return slowest_operation_; }
   /// Answers to nothing that was asked: some request was answered twice.
   size_t stray_answers() const { return stray_answers_; }
   uint64_t trace() const { return trace_; }
@@ -116,6 +118,7 @@ private:
   uint64_t next_value_ = 1;
   std::optional<bool> flushed_;
   caf::timespan slowest_{0};
+  std::string slowest_operation_;
   size_t stray_answers_ = 0;
   uint64_t trace_ = 0;
 };
