@@ -95,9 +95,7 @@ struct coordinator_state {
     bool may_have_happened = false;
     /// Until when whoever was asked last may decide the write.
     decision_time decides;
-    /// A replica was lost while it was asked to store it, and asked again.
-    bool asked_again = false;
-    /// It is written once more because a replica had a concurrent version with a higher clock.
+    /// It is written once more: see write_core::must_rewrite.
     bool rewriting = false;
     /// Raised when the operation starts over, so that answers to what it asked before find nobody.
     uint8_t round = 0;

@@ -228,7 +228,6 @@ void batch_work::on_lost(operation& op, size_t place, bool unchanged, bool waite
   case lost_step::wait: break;
   case lost_step::ask_again:
     op.stores->on_lost(unchanged);
-    op.asked_again = true;
     return ask(op, place, replica, stage::store, store_call{op.decided, op.sole});
   }
   go_on_in(op, limits::doubt_pause, place, stage::store, unchanged);
@@ -265,12 +264,8 @@ void batch_work::on_store_answer(operation& op, const call_tag& tag, const answe
     return settle(op, op.stores->on_failure(tag.place, *why));
   }
   auto stored = std::get_if<stored_answer>(&x.what);
-  if (stored && stored->shadowed_by != 0 && !op.replied)
+  if (stored && !op.replied && op.stores->must_rewrite(*stored, op.sole))
     return rewrite(op, stored->shadowed_by);
-  // Whoever replaced it may have taken it for older than what this node had not heard of: then it
-  // was never seen.
-  if (stored && stored->replaced && op.asked_again && !op.sole && !op.replied)
-    return rewrite(op, st_.loop->context().now());
   // The value's cas unique will be another than the leader, who missed a version, has said.
   if (stored && stored->siblings)
     op.siblings = !op.siblings
@@ -370,15 +365,14 @@ void batch_work::decide_anew(operation& op) {
   lead(op);
 }
 
-/// A replica has a version from another leader whose clock was ahead of this one's: an answer now
-/// would promise what no reader sees. The same once more, above that clock.
+/// An answer now would promise what no reader sees (write_core::must_rewrite). The same once more,
+/// above that clock; what replaced it lies below the one that the answer brought.
 void batch_work::rewrite(operation& op, timestamp above) {
   st_.loop->context().clock.observe(above);
   ++st_.loop->count.rewrites;
   if (++op.round > limits::conditional_rounds_max)
     return fail(op, {errc::contended, false, "other writers kept being ahead"});
   op.rewriting = true;
-  op.asked_again = false;
   ask_own_vnode(op, rewrite_of(*latest(op.decided)), {}, false);
 }
 

@@ -173,11 +173,6 @@ private:
     return result;
   }
 
-  static bool holds(const record& x, const dot& written) {
-    return std::any_of(x.versions.begin(), x.versions.end(),
-                       [&](auto& v) { return v.written == written; });
-  }
-
   answer_body carry_out(const call& x, hint_call& what) {
     depends_ = true;
     auto now = st_.context->wall_clock();

@@ -173,10 +173,10 @@ inline constexpr std::chrono::hours admin_timeout_max{24};
 /// the longest chain of a leader ends within `lead_deadline` (read, write back, decide, store), or
 /// `blind_lead_deadline` where it decides within `repeatable_decide_within` (then: store). That is
 /// what the coordinator that forwarded to it waits. No new attempt starts later than
-/// `attempts_until`, or `blind_attempts_until`, after the request came. A replica that turns out to
-/// be down while it is written makes the chain longer by a call to its stand-in: that is made only
-/// while its answer can come before `request_deadline`, or before the forwarding coordinator stops
-/// waiting.
+/// `attempts_until`, or `blind_attempts_until`, after the request came; what begins anew later
+/// waits for its leader only as long as the client waits. A replica that turns out to be down while
+/// it is written makes the chain longer by a call to its stand-in: that is made only while its
+/// answer can come before `request_deadline`, or before the forwarding coordinator stops waiting.
 inline constexpr std::chrono::milliseconds request_deadline{1950};
 inline constexpr std::chrono::milliseconds call_deadline{400};
 inline constexpr std::chrono::milliseconds lead_deadline{1700};

@@ -288,7 +288,7 @@ attempt_end end_of(const attempt& x, const record& now) {
   auto alone = now.versions.size() == 1;
   auto is_it = [&](const version& v) { return v.written == x.written; };
   auto rivals = [&](const version& v) { return !is_it(v) && latest_order{}(x.base, v.written); };
-  if (std::any_of(now.versions.begin(), now.versions.end(), is_it)) {
+  if (holds(now, x.written)) {
     auto rivalled = std::any_of(now.versions.begin(), now.versions.end(), rivals);
     return !rivalled || (kept && !is_it(*latest(now))) ? attempt_end::happened : attempt_end::none;
   }

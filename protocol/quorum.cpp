@@ -205,7 +205,10 @@ write_core::verdict write_core::on_hint(size_t place) {
   return next();
 }
 
-void write_core::on_lost(bool unchanged) { failures_unchanged_ = failures_unchanged_ && unchanged; }
+void write_core::on_lost(bool unchanged) {
+  asked_again_ = true;
+  failures_unchanged_ = failures_unchanged_ && unchanged;
+}
 
 write_core::verdict write_core::on_replica_down(size_t place, bool stand_in, bool unchanged,
                                                 bool confirmed) {

@@ -149,6 +149,14 @@ public:
   verdict on_asked() { return next(); }
   /// The place's own replica has it.
   verdict on_stored(size_t place);
+  /// Whether the write has to be done once more, above what the replica has, before it may be
+  /// acknowledged: clients see a version there that its leader did not know; or something has
+  /// replaced it before the replica was asked again, and that may have been written by somebody who
+  /// took it for older than such a version, so that nobody ever saw it. `sole`: see store_call;
+  /// what was decided on the key's state is never done again by itself.
+  bool must_rewrite(const stored_answer& x, bool sole) const {
+    return x.shadowed_by != 0 || (x.replaced && asked_again_ && !sole);
+  }
   /// The place's replica was lost, and will be asked again. `unchanged`: it certainly has not
   /// stored.
   void on_lost(bool unchanged);
@@ -207,6 +215,7 @@ private:
   /// Places that failed, whose replicas are not confirmed to be down.
   uint32_t in_doubt_ = 0;
   bool decided_ = false;
+  bool asked_again_ = false;
   /// No failure, and nothing before, left open whether a node stored it.
   bool failures_unchanged_ = true;
   errc reason_ = errc::quorum_failed;

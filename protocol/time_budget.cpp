@@ -34,7 +34,8 @@ time_budget::time_budget(const mutation& write, bool forwarded) : time_budget() 
 
 std::chrono::milliseconds time_budget::patience_for_leader(time elapsed) const {
   auto left = calls_until_ + limits::call_deadline - elapsed;
-  return std::min(lead_deadline_, std::chrono::ceil<std::chrono::milliseconds>(left));
+  constexpr std::chrono::milliseconds least{1};
+  return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(left), least, lead_deadline_);
 }
 
 bool time_budget::may_decide_again(time elapsed, size_t rounds, bool tried) const {

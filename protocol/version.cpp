@@ -174,17 +174,18 @@ const version* latest(const record& x) {
   return result;
 }
 
+bool holds(const record& x, const dot& written) {
+  return std::any_of(x.versions.begin(), x.versions.end(),
+                     [&](const version& v) { return v.written == written; });
+}
+
 timestamp shadowed_by(const record& merged, const record& stored) {
-  auto in = [](const record& x, const dot& written) {
-    return std::any_of(x.versions.begin(), x.versions.end(),
-                       [&](const version& v) { return v.written == written; });
-  };
   auto ours = latest(stored);
-  if (!ours || !in(merged, ours->written))
+  if (!ours || !holds(merged, ours->written))
     return 0;
   timestamp most = 0;
   for (auto& v : merged.versions)
-    if (!in(stored, v.written))
+    if (!holds(stored, v.written))
       most = std::max(most, v.written.clock);
   return most >= ours->written.clock ? most : 0;
 }

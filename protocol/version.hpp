@@ -105,6 +105,9 @@ uint64_t digest_of(std::string_view key, const record& x);
 /// The version that `cluster.conflicts=latest` answers with, tombstones included; null when empty.
 const version* latest(const record& x);
 
+/// Whether it has the version that this write made.
+bool holds(const record& x, const dot& written);
+
 /// After `stored` went into `merged`: the clock of the concurrent version that clients see instead
 /// of the latest one of `stored`, or whose clock is the same, so that cas uniques would not grow; 0
 /// when they see that one, or something written with knowledge of it.

@@ -9,6 +9,14 @@ using kind = mutation_kind;
 
 namespace {
 
+template <class Call>
+bool has(const call_batch& batch) {
+  for (auto& x : batch.calls)
+    if (std::holds_alternative<Call>(x.what))
+      return true;
+  return false;
+}
+
 /// Five nodes, and a key with its replicas and the two others, in its order.
 struct world : local_cluster {
   world() : local_cluster{5, {3, 2, 2, 16}} {
@@ -56,6 +64,15 @@ struct world : local_cluster {
     return sum;
   }
 
+  /// A set through its first replica that reaches none of the others.
+  void begin_set() {
+    for (size_t i : {1, 2})
+      at(replica(i)).swallow = has<store_call>;
+    self->send(core(replica(0)).loop->take_coordinator(),
+               request_list{{write(kind::set, key, "v")}});
+    run();
+  }
+
   response set(size_t at, const std::string& value) {
     return serve_one(at, write(kind::set, key, value));
   }
@@ -76,14 +93,6 @@ bool stored(const response& x) {
 failed_answer failure_of(const response& x) {
   REQUIRE(std::holds_alternative<failed_answer>(x.what));
   return std::get<failed_answer>(x.what);
-}
-
-template <class Call>
-bool has(const call_batch& batch) {
-  for (auto& x : batch.calls)
-    if (std::holds_alternative<Call>(x.what))
-      return true;
-  return false;
 }
 
 } // namespace
@@ -172,11 +181,7 @@ TEST_CASE("a leader that reaches nobody leaves the write to one that reaches W n
 
 TEST_CASE("a replica that dies while it is written is stood in for") {
   world w;
-  for (size_t i : {1, 2})
-    w.at(w.replica(i)).swallow = has<store_call>;
-  w.self->send(w.core(w.replica(0)).loop->take_coordinator(),
-               request_list{{w.write(kind::set, w.key, "v")}});
-  w.run();
+  w.begin_set();
   CHECK(w.received<response_list>().empty());
   w.down({1, 2});
   auto got = w.received<response_list>();
@@ -189,11 +194,7 @@ TEST_CASE(
     "a hint does not count for a replica that only the leader has lost, which is asked again") {
   world w;
   auto leader = w.replica(0);
-  for (size_t i : {1, 2})
-    w.at(w.replica(i)).swallow = has<store_call>;
-  w.self->send(w.core(leader).loop->take_coordinator(),
-               request_list{{w.write(kind::set, w.key, "v")}});
-  w.run();
+  w.begin_set();
   for (size_t i : {1, 2}) {
     w.at(w.replica(i)).swallow = nullptr;
     w.lose(leader, i);
@@ -212,11 +213,7 @@ TEST_CASE(
 TEST_CASE("a set that others took for older before its replicas were asked again comes last") {
   world w;
   auto leader = w.replica(0);
-  for (size_t i : {1, 2})
-    w.at(w.replica(i)).swallow = has<store_call>;
-  w.self->send(w.core(leader).loop->take_coordinator(),
-               request_list{{w.write(kind::set, w.key, "v")}});
-  w.run();
+  w.begin_set();
   // As a counter does that was decided on a value the leader of the set had not heard of.
   auto other = w.held_by(leader, w.key);
   version counted;

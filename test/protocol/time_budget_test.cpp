@@ -102,6 +102,8 @@ TEST_CASE("no leader is waited for longer than the client waits") {
     CHECK(budget.patience_for_leader(elapsed) == patience);
     CHECK(elapsed + patience + limits::peer_tick <= limits::request_deadline + 1ms);
   }
+  // The process was stopped meanwhile.
+  CHECK(time_budget{of(kind::increment), false}.patience_for_leader(3s) == 1ms);
 }
 
 TEST_CASE("a write is decided again a few times, and longer where it was tried before") {

@@ -1,3 +1,4 @@
+// long: every rule of W by itself, and in every order of events
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -396,4 +397,28 @@ TEST_CASE("a decision has to be accepted in both lists before its leader takes i
   CHECK(hints.on_replica_down(3, true) == verdict::wait);
   CHECK(hints.on_replica_down(4, true) == verdict::failed);
   CHECK(hints.held());
+}
+
+TEST_CASE("a write is done once more where a replica has what its leader did not know") {
+  struct row {
+    const char* what;
+    timestamp shadowed_by;
+    bool replaced, asked_again, sole, again;
+  };
+  const row table[] = {
+      {"it is what clients see", 0, false, false, false, false},
+      {"a higher clock stands beside it", 7, false, false, false, true},
+      {"the same, for one that was asked again", 7, false, true, false, true},
+      {"the next write came first", 0, true, false, false, false},
+      {"it came while the replica was lost", 0, true, true, false, true},
+      {"which nobody can know of a decision", 0, true, true, true, false},
+      {"asked again, and stored", 0, false, true, false, false},
+  };
+  for (auto& x : table) {
+    CAPTURE(x.what);
+    write_core core{{3, 2}};
+    if (x.asked_again)
+      core.on_lost(false);
+    CHECK(core.must_rewrite({x.shadowed_by, x.replaced, nullptr}, x.sole) == x.again);
+  }
 }
