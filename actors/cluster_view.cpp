@@ -27,7 +27,7 @@ quorum_rule cluster_view::rule(partition_id partition,
   quorum_rule result{in_force, (topo.settings.*quorum_of)(in_force)};
   if (shape.target != 0) {
     result.target = shape.target;
-    result.target_needed = (topo.settings.*quorum_of)(shape.target_size);
+    result.target_needed = static_cast<uint8_t>((topo.settings.*quorum_of)(shape.target_size));
     result.places = shape.places;
   }
   return result;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <boost/container/small_vector.hpp>
+
 #include <caf/io/middleman.hpp>
 #include <caf/send.hpp>
 
@@ -97,6 +99,17 @@ void on_response(self_pointer self, response& x) {
     drain(self);
 }
 
+/// Oldest first: those whose turn it is then go straight to the socket.
+void on_responses(self_pointer self, std::vector<response> xs) {
+  boost::container::small_vector<response*, 64> in_order;
+  for (auto& x : xs)
+    in_order.push_back(&x);
+  std::sort(in_order.begin(), in_order.end(), [](auto* a, auto* b) { return a->tag < b->tag; });
+  for (auto* x : in_order)
+    on_response(self, *x);
+  proceed(self);
+}
+
 /// `write(slot)` appends the answer.
 template <class Write>
 void finish(self_pointer self, uint64_t sequence, Write write) {
@@ -154,13 +167,14 @@ size_t window(self_pointer self) {
 }
 
 void add_request(request_list& list, uint64_t sequence, const slot& s) {
-  auto& x = list.requests.emplace_back();
+  request x;
   x.tag = sequence;
   x.key = s.key;
   if (s.reads_first)
     x.quorum = s.extras.read_quorum;
   else
     x.write = s.write;
+  list.requests.push_back(std::move(x));
 }
 
 /// Those that go on with a write are under way already, and are sent whatever the window.
@@ -173,8 +187,11 @@ void start_commands(self_pointer self, size_t window) {
     else
       add_request(st.starting, sequence, s);
   });
-  if (!st.starting.requests.empty())
-    st.loop->submit(caf::actor_cast<response_sink>(self), std::exchange(st.starting, {}));
+  if (st.starting.requests.empty())
+    return;
+  if (st.box && st.box->ready.empty())
+    st.box->ready.reserve(st.starting.requests.size());
+  st.loop->submit(caf::actor_cast<response_sink>(self), st.box, std::exchange(st.starting, {}));
 }
 
 /// Says so when the loop has taken note of a halt or trigger, which is before it runs what was
@@ -337,6 +354,8 @@ caf::behavior connection(connection_self* self, caf::io::connection_handle handl
   st.authenticated = !st.loop->credentials;
   st.commands = connection_state::pipeline{st.loop->context().incarnation};
   st.loop->clients.insert(&st);
+  if (st.loop->sockets())
+    st.box = std::make_shared<response_box>();
   self->set_default_handler(caf::drop);
   ++st.loop->count.curr_connections;
   ++st.loop->count.total_connections;
@@ -344,11 +363,8 @@ caf::behavior connection(connection_self* self, caf::io::connection_handle handl
   self->configure_read(handle, caf::io::receive_policy::at_most(st.read_bytes));
   return {
       [self](const caf::io::new_data_msg& x) { on_data(self, x); },
-      [self](response_list& xs) {
-        for (auto& x : xs.responses)
-          on_response(self, x);
-        proceed(self);
-      },
+      [self](response_list& xs) { on_responses(self, std::move(xs.responses)); },
+      [self](flush_batch_atom) { on_responses(self, std::exchange(self->state.box->ready, {})); },
       [self](const caf::io::data_transferred_msg& x) { proceed(self, x.remaining == 0); },
       [self](switched_atom) {
         self->state.switching = false;

@@ -94,6 +94,8 @@ struct connection_state {
   /// One of this command's keys failed.
   uint64_t failed_command = UINT64_MAX;
   request_list starting;
+  /// Null where there are no rounds, under CAF's test scheduler.
+  response_box_ptr box;
   /// Bytes of values that are on their way to the replicas.
   size_t request_bytes = 0;
   /// Largest recent answer: how many commands may be under way follows from it.

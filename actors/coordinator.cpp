@@ -18,7 +18,7 @@ void batch_work::begin(request_list& xs) {
   begin_batch(xs.forwarded, xs.began);
   st_.unanswered = xs.requests.size();
   st_.operations.reserve(xs.requests.size());
-  start(caf::actor_cast<response_sink>(self_->current_sender()), xs);
+  start(caf::actor_cast<response_sink>(self_->current_sender()), nullptr, xs);
   send_all();
 }
 
@@ -31,24 +31,27 @@ void batch_work::begin_gathered() {
   st_.operations.reserve(st_.unanswered);
   st_.clients.reserve(lots.size());
   for (auto& x : lots)
-    start(std::move(x.client), x.requests);
+    start(std::move(x.client), std::move(x.box), x.requests);
   send_all();
 }
 
-void batch_work::start(response_sink client, request_list& xs) {
+void batch_work::start(response_sink client, response_box_ptr box, request_list& xs) {
   auto index = static_cast<uint32_t>(st_.clients.size());
-  st_.clients.push_back({std::move(client), {}});
+  st_.clients.push_back({std::move(client), std::move(box), {}});
   for (auto& x : xs.requests) {
     auto& op = st_.operations.emplace_back();
     op.tag = x.tag;
     op.client = index;
     op.key = std::move(x.key);
-    op.write = std::move(x.write);
-    op.tried_before = std::move(x.tried);
-    op.above = x.above;
-    op.may_have_happened = x.may_have_happened;
-    op.decides.until = x.until;
     op.quorum = x.quorum;
+    if (x.write) {
+      auto& w = op.write.emplace();
+      w.what = std::move(*x.write);
+      w.tried_before = std::move(x.tried);
+      w.above = x.above;
+      w.may_have_happened = x.may_have_happened;
+      w.decides.until = x.until;
+    }
     start(op, x.held.get());
   }
 }
@@ -86,7 +89,7 @@ void batch_work::start_read(operation& op) {
 void batch_work::on_turn(uint32_t index) {
   --st_.outstanding;
   auto& op = st_.operations[index];
-  op.has_turn = true;
+  op.write->has_turn = true;
   if (elapsed() > limits::turn_wait_max)
     fail(op, too_many_writers());
   else
@@ -117,7 +120,7 @@ void batch_work::on_answers(std::vector<answer>& xs) {
       note_refusal(op, tag, x);
       on_answer(op, tag, x);
     }
-    if (op.replied && !op.resuming && std::exchange(op.unstored, false))
+    if (op.replied && op.write && !op.write->resuming && std::exchange(op.write->unstored, false))
       release(op);
   }
   send_all();
@@ -175,7 +178,7 @@ void batch_work::read_done(operation& op) {
     return apply(op, core.result(), true);
   // What cannot see the key's state does not act on it; only `delete` goes on, as `set` would.
   // Where nodes refused because they know of other lists it will see the key in a moment.
-  if (always_writable(*op.write) && !(op.outdated && budget(op).may_begin_anew(elapsed())))
+  if (always_writable(op.write->what) && !(op.outdated && budget(op).may_begin_anew(elapsed())))
     return apply(op, {}, false);
   auto why = core.failure();
   why.unchanged = true;
@@ -186,29 +189,33 @@ void batch_work::read_done(operation& op) {
 void batch_work::fail(operation& op, failed_answer why) {
   // A peer that is retired since answers that the node is down. What another leader may have done
   // is not done again.
-  auto tracked = why.unchanged || why.reason == errc::not_owner || !op.write ||
-                 (op.stores && !op.decided.empty());
+  auto* w = op.write ? &*op.write : nullptr;
+  auto tracked =
+      !w || why.unchanged || why.reason == errc::not_owner || (w->stores && !w->decided.empty());
   auto changed = st_.view && st_.view->topo.changed_at[op.partition] !=
                                  st_.loop->view->topo.changed_at[op.partition];
   op.outdated = tracked && (op.outdated || changed);
-  op.resuming = may_resume(op);
-  if (op.outdated && !op.resuming)
+  if (w)
+    w->resuming = may_resume(op);
+  if (w && op.outdated && !w->resuming)
     note_attempt(op);
   // Replicas that are alive but slow, as beside very large values, mostly answer a little later.
-  auto may_help = [&] { return op.write ? why.unchanged && !op.full && in_doubt(op) : op.slow; };
+  auto may_help = [&] { return w ? why.unchanged && !w->full && in_doubt(op) : op.slow; };
   auto anew = op.outdated || (why.reason == errc::quorum_failed && may_help());
-  if (op.resuming || (anew && !st_.forwarded && budget(op).may_begin_anew(elapsed())))
+  if (resumes(op) || (anew && !st_.forwarded && budget(op).may_begin_anew(elapsed())))
     return begin_anew_later(op);
   // Who forwarded it begins anew: it knows how long the client has waited.
-  if (op.outdated && st_.forwarded) {
+  if (op.outdated && st_.forwarded)
     why.reason = errc::not_owner;
-    why.tried = op.tried_before;
+  if (w) {
+    if (op.outdated && st_.forwarded)
+      why.tried = w->tried_before;
+    if (w->full && why.reason == errc::quorum_failed)
+      why.reason = errc::out_of_memory;
+    // What was tried under other lists may show, too.
+    why.unchanged = why.unchanged && !w->may_have_happened && !w->tried_before;
   }
-  if (op.full && why.reason == errc::quorum_failed)
-    why.reason = errc::out_of_memory;
   ++st_.loop->count.failed_requests;
-  // What was tried under other lists may show, too.
-  why.unchanged = why.unchanged && !op.may_have_happened && !op.tried_before;
   reply(op, std::move(why));
 }
 
@@ -216,42 +223,45 @@ void batch_work::begin_anew_later(operation& op) {
   ++st_.loop->count.begun_anew;
   ++op.round;
   op.replied = true;
-  if (!op.resuming)
+  if (!resumes(op))
     end_turn(op);
   ++st_.outstanding;
-  auto lists_changed = op.outdated || op.resuming;
+  auto lists_changed = op.outdated || resumes(op);
   auto pause = lists_changed ? limits::begin_anew_pause : limits::doubt_pause;
   self_->delayed_send(self_, caf::timespan{pause}, tick_atom::value, index_of(op));
 }
 
-/// Somebody was lost just now, or only this node does not reach a replica, as far as it knows: in a
-/// moment it knows more.
+/// Of a write: somebody was lost just now, or only this node does not reach a replica, as far as it
+/// knows: in a moment it knows more.
 bool batch_work::in_doubt(const operation& op) const {
   auto& now = st_.loop->view;
   auto nodes = now->replica_places(op.partition);
-  return op.doubtful ||
+  return op.write->doubtful ||
          std::any_of(nodes.begin(), nodes.end(), [&](auto x) { return now->unsure[x]; });
 }
 
 /// What was decided may be somewhere. Where nobody has accepted it, it is nowhere.
 void batch_work::note_attempt(operation& op) {
-  if (op.decided.empty() || !op.stores)
+  auto& w = *op.write;
+  if (w.decided.empty() || !w.stores)
     return;
-  if (op.held && op.stores->failure().unchanged)
+  if (w.held && w.stores->failure().unchanged)
     return;
-  op.tried_before = attempt_of(op, known_until(op));
+  w.tried_before = attempt_of(op, known_until(op));
 }
 
 /// See attempt.
 timestamp batch_work::known_until(const operation& op) const {
-  if (!op.held)
+  auto& w = *op.write;
+  if (!w.held)
     return is_replica(op) ? UINT64_MAX : 0;
-  return op.stores->held() ? st_.loop->context().now() : 0;
+  return w.stores->held() ? st_.loop->context().now() : 0;
 }
 
 attempt_ptr batch_work::attempt_of(const operation& op, timestamp known_until) {
+  auto& w = *op.write;
   return std::make_shared<const attempt>(
-      attempt{latest(op.decided)->written, op.base, op.result, known_until});
+      attempt{latest(w.decided)->written, w.base, w.result, known_until});
 }
 
 /// Another coordinator does it for the same client, under the view that this node has by now.
@@ -264,15 +274,18 @@ void batch_work::begin_anew(uint32_t index) {
   auto& x = again.requests.emplace_back();
   x.tag = op.tag;
   x.key = op.key;
-  x.above = op.above;
-  x.may_have_happened = op.may_have_happened;
   x.quorum = op.quorum;
-  if (op.resuming)
-    x.held = std::make_shared<const held_decision>(held_decision{op.decided, op.base, op.result,
-                                                                 std::exchange(op.has_turn, false),
-                                                                 op.stores->failure().unchanged});
-  x.tried = op.tried_before;
-  x.write = std::move(op.write);
+  if (op.write) {
+    auto& w = *op.write;
+    x.above = w.above;
+    x.may_have_happened = w.may_have_happened;
+    x.tried = w.tried_before;
+    if (w.resuming)
+      x.held = std::make_shared<const held_decision>(held_decision{w.decided, w.base, w.result,
+                                                                   std::exchange(w.has_turn, false),
+                                                                   w.stores->failure().unchanged});
+    x.write = std::move(w.what);
+  }
   --st_.unanswered;
   caf::send_as(caf::actor_cast<caf::actor>(st_.clients[op.client].who),
                st_.loop->take_coordinator(), std::move(again));

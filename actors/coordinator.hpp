@@ -60,19 +60,14 @@ struct coordinator_state {
   /// Who gave it requests.
   struct client {
     response_sink who;
+    /// Null: it gets `ready` as a message.
+    response_box_ptr box;
     response_list ready;
   };
 
-  struct operation {
-    uint64_t tag = 0;
-    /// An index.
-    uint32_t client = 0;
-    blob key;
-    partition_id partition = 0;
-    std::optional<mutation> write;
-    /// As in the request.
-    uint8_t quorum = 0;
-    std::optional<read_core> read;
+  /// What only writes need: reads, which are most, stay small.
+  struct write_state {
+    mutation what;
     std::optional<write_core> stores;
     /// Who stands in for the replicas of `stores` that are down.
     stand_ins fallbacks;
@@ -97,14 +92,10 @@ struct coordinator_state {
     decision_time decides;
     /// It is written once more: see write_core::must_rewrite.
     bool rewriting = false;
-    /// Raised when the operation starts over, so that answers to what it asked before find nobody.
-    uint8_t round = 0;
-    bool replied = false;
     /// It is its key's turn (io_loop::take_turn).
     bool has_turn = false;
     /// Others had theirs before.
     bool queued = false;
-    uint64_t hash = 0;
     /// Members that were asked to lead already.
     per_place<member_index> tried;
     /// A replica that was asked to lead answered, if only with a refusal: then no stand-in leads.
@@ -113,10 +104,6 @@ struct coordinator_state {
     bool doubtful = false;
     /// One of them refused because its memory is full: so the client is told when nobody can lead.
     bool full = false;
-    /// A node that was asked knows the partition's lists to be others.
-    bool outdated = false;
-    /// A node that was asked did not answer in time.
-    bool slow = false;
     /// What was decided of this write already, maybe elsewhere, and could not be placed.
     attempt_ptr tried_before;
     /// What was decided waits in this node's vnode until it is placed under newer lists.
@@ -125,6 +112,31 @@ struct coordinator_state {
     bool unplaced = false;
     /// This node's vnode was not asked to take it, for the lists had changed.
     bool unstored = false;
+  };
+
+  struct operation {
+    // Not defaulted: what is made in a vector would be filled with zeros first, which is most of
+    // what a read then costs here.
+    operation() {} // NOLINT(modernize-use-equals-default)
+
+    uint64_t tag = 0;
+    uint64_t hash = 0;
+    blob key;
+    /// An index.
+    uint32_t client = 0;
+    partition_id partition = 0;
+    /// As in the request.
+    uint8_t quorum = 0;
+    /// Raised when the operation starts over, so that answers to what it asked before find nobody.
+    uint8_t round = 0;
+    bool replied = false;
+    /// A node that was asked knows the partition's lists to be others.
+    bool outdated = false;
+    /// A node that was asked did not answer in time.
+    bool slow = false;
+    /// It reads what its replicas hold: all that a read does, and the first step of some writes.
+    std::optional<read_core> read;
+    std::optional<write_state> write;
   };
 
   /// One node this batch concerns.

@@ -32,7 +32,7 @@ public:
 
 private:
   void begin_batch(bool forwarded, std::optional<caf::actor_clock::time_point> began);
-  void start(response_sink client, request_list& xs);
+  void start(response_sink client, response_box_ptr box, request_list& xs);
   void start(operation& op, const held_decision* held);
   void start_read(operation& op);
   void start_write(operation& op);
@@ -57,6 +57,8 @@ private:
   void release(operation& op);
   void note_unstored(operation& op, const call_tag& tag, const answer& x);
   bool may_resume(const operation& op) const;
+  /// What was decided is placed under newer lists, by the next coordinator.
+  static bool resumes(const operation& op) { return op.write && op.write->resuming; }
   void resume(operation& op, const held_decision& x);
   void decide_anew(operation& op);
   void read_step(operation& op, const read_core::todo& todo);
@@ -69,12 +71,9 @@ private:
     // Most nodes have to do with most operations of a batch.
     if (calls.empty())
       calls.reserve(std::max<size_t>(st_.unanswered, 1));
-    call& x = calls.emplace_back();
-    x.id = call_tag{index_of(op), op.round, static_cast<uint8_t>(place), what}.pack();
-    x.partition = op.partition;
-    x.key = op.key;
-    x.what = std::move(body);
-    x.changed_at = st_.view->topo.changed_at[op.partition];
+    auto id = call_tag{index_of(op), op.round, static_cast<uint8_t>(place), what}.pack();
+    calls.push_back(
+        {id, op.partition, op.key, std::move(body), st_.view->topo.changed_at[op.partition]});
     ++st_.outstanding;
   }
 
@@ -83,7 +82,10 @@ private:
     op.replied = true;
     end_turn(op);
     --st_.unanswered;
-    auto& ready = st_.clients[op.client].ready.responses;
+    auto& client = st_.clients[op.client];
+    if (client.box)
+      return st_.loop->answer(client.who, *client.box, {op.tag, std::move(what)});
+    auto& ready = client.ready.responses;
     if (ready.empty())
       st_.touched.push_back(op.client);
     ready.push_back({op.tag, std::move(what)});
@@ -107,12 +109,12 @@ private:
     if (why->reason != errc::not_owner)
       return;
     op.outdated = true;
-    if (why->tried)
-      op.tried_before = why->tried;
+    if (why->tried && op.write)
+      op.write->tried_before = why->tried;
   }
 
   void end_turn(operation& op) {
-    if (std::exchange(op.has_turn, false))
+    if (op.write && std::exchange(op.write->has_turn, false))
       st_.loop->end_turn(op.hash);
   }
 
@@ -120,7 +122,7 @@ private:
     return st_.view->replica_places(op.partition);
   }
   quorum_rule write_rule(const operation& op) const {
-    return as_wanted(st_.view->write_rule(op.partition), op.write->quorum);
+    return as_wanted(st_.view->write_rule(op.partition), op.write->what.quorum);
   }
   bool may_begin(const operation& op) const;
   /// Whether a decision of this node waits at its own vnode until others have accepted it.
@@ -135,10 +137,9 @@ private:
   static quorum_rule as_wanted(quorum_rule rule, uint8_t wanted) {
     if (wanted == 0)
       return rule;
-    rule.needed = std::min<size_t>(wanted, rule.replicas);
+    rule.needed = std::min(wanted, rule.replicas);
     if (rule.target != 0)
-      rule.target_needed =
-          std::min(static_cast<size_t>(wanted), static_cast<size_t>(std::popcount(rule.target)));
+      rule.target_needed = std::min(wanted, static_cast<uint8_t>(std::popcount(rule.target)));
     return rule;
   }
   uint32_t index_of(const operation& op) const {
@@ -146,7 +147,7 @@ private:
   }
   auto elapsed() const { return self_->home_system().clock().now() - st_.began; }
   time_budget budget(const operation& op) const {
-    return op.write ? time_budget{*op.write, st_.forwarded} : time_budget{};
+    return op.write ? time_budget{op.write->what, st_.forwarded} : time_budget{};
   }
   decision_time from_now(std::chrono::microseconds x) const {
     auto& context = st_.loop->context();

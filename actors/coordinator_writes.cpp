@@ -5,31 +5,33 @@ namespace kai {
 /// Goes to the first live replica that was not tried, or, where there is none and the write can do
 /// without, to the first live stand-in; here, when that is this node.
 void batch_work::start_write(operation& op) {
+  auto& w = *op.write;
   end_turn(op);
-  auto blindly = always_writable(*op.write);
+  auto blindly = always_writable(w.what);
   if (st_.forwarded) {
     if (!blindly && !is_replica(op))
       return fail(op, {errc::not_owner, true, "asked to lead a write of another node's key"});
     return lead(op);
   }
   auto& view = *st_.view;
-  auto among = blindly && !op.refused ? view.preference(op.partition) : places(op);
-  auto leader = choose_leader(among, view.alive, op.tried);
+  auto among = blindly && !w.refused ? view.preference(op.partition) : places(op);
+  auto leader = choose_leader(among, view.alive, w.tried);
   if (!leader) {
     auto rule = view.write_rule(op.partition);
     return fail(op, {errc::quorum_failed, true, quorum_text(0, rule.replicas, rule.needed)});
   }
-  op.tried.push_back(*leader);
+  w.tried.push_back(*leader);
   if (*leader == view.self)
     return lead(op);
   ++st_.loop->count.forwarded;
-  op.decides = from_now(decide_within(*op.write));
+  w.decides = from_now(decide_within(w.what));
   ask(op, 0, *leader, stage::forward,
-      lead_call{*op.write, op.above, op.decides.until, op.tried_before,
+      lead_call{w.what, w.above, w.decides.until, w.tried_before,
                 budget(op).patience_for_leader(elapsed())});
 }
 
 void batch_work::lead(operation& op) {
+  auto& w = *op.write;
   auto& view = *st_.view;
   if (!may_begin(op)) {
     auto rule = view.write_rule(op.partition);
@@ -37,18 +39,18 @@ void batch_work::lead(operation& op) {
     return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
   }
   ++st_.loop->count.led;
-  st_.loop->context().observe(op.above);
+  st_.loop->context().observe(w.above);
   // What was tried before may have happened: that has to be seen first.
-  if ((!conditional(*op.write) && !op.tried_before) || op.above != 0)
+  if ((!conditional(w.what) && !w.tried_before) || w.above != 0)
     return apply(op, {}, false);
-  if (op.has_turn)
+  if (w.has_turn)
     return start_read(op);
   auto turn = st_.loop->take_turn(op.hash, caf::actor_cast<coordinator_actor>(self_), index_of(op));
   if (!turn)
     return fail(op, {errc::overloaded, true, too_many_writers().message});
-  op.has_turn = *turn;
-  op.queued = op.queued || !op.has_turn;
-  if (op.has_turn)
+  w.has_turn = *turn;
+  w.queued = w.queued || !w.has_turn;
+  if (w.has_turn)
     start_read(op);
   else
     ++st_.outstanding;
@@ -71,20 +73,22 @@ bool batch_work::may_begin(const operation& op) const {
 }
 
 void batch_work::apply(operation& op, record base, bool conditional) {
+  auto& w = *op.write;
   op.read.reset();
-  op.sole = conditional;
-  ask_own_vnode(op, *op.write, std::move(base), conditional);
+  w.sole = conditional;
+  ask_own_vnode(op, w.what, std::move(base), conditional);
 }
 
 /// Not later than this coordinator, or the one that forwarded the write, waits for the decision.
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
+  auto& w = *op.write;
   auto own = from_now(limits::call_deadline + extra_for(what.value.size()));
-  if (st_.forwarded && op.decides.until != 0)
-    own.until = std::min(own.until, op.decides.until);
-  op.decides = own;
+  if (st_.forwarded && w.decides.until != 0)
+    own.until = std::min(own.until, w.decides.until);
+  w.decides = own;
   ask(op, 0, st_.view->self, stage::apply,
-      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), op.decides.until,
-                 conditional && may_hold(op), op.rewriting ? nullptr : op.tried_before});
+      apply_call{std::move(what), std::move(base), conditional, !is_replica(op), w.decides.until,
+                 conditional && may_hold(op), w.rewriting ? nullptr : w.tried_before});
 }
 
 /// The leader refused because by its clock it came too late, but somebody waits still: its clock
@@ -95,6 +99,7 @@ bool batch_work::came_too_late(const operation& op, const failed_answer& why) co
 }
 
 void batch_work::on_lead_answer(operation& op, answer& x) {
+  auto& w = *op.write;
   if (auto y = std::get_if<lead_answer>(&x.what))
     return reply(op, std::move(y->result));
   auto why = std::get_if<failed_answer>(&x.what);
@@ -104,7 +109,7 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
   if (why->reason == errc::not_owner)
     return fail(op, std::move(*why));
   if (came_too_late(op, *why)) {
-    op.tried.pop_back();
+    w.tried.pop_back();
     ++op.round;
     return start_write(op);
   }
@@ -112,23 +117,24 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
 }
 
 void batch_work::try_next_leader(operation& op, failed_answer why) {
+  auto& w = *op.write;
   auto& context = st_.loop->context();
   lost_leader last;
   last.silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
   last.unchanged = why.unchanged;
-  last.repeatable = repeatable(*op.write);
-  last.decides = op.decides;
+  last.repeatable = repeatable(w.what);
+  last.decides = w.decides;
   last.now = context.now();
   last.wall_now = context.wall_clock();
   auto next = ask_next_leader(last, budget(op), elapsed());
   if (!next)
     return fail(op, std::move(why));
-  op.above = std::max(op.above, next->above);
-  op.may_have_happened = op.may_have_happened || !why.unchanged;
-  op.doubtful = op.doubtful || last.silent ||
-                (always_writable(*op.write) && why.reason == errc::quorum_failed && why.unchanged);
-  op.refused = op.refused || !last.silent;
-  op.full = op.full || why.reason == errc::out_of_memory;
+  w.above = std::max(w.above, next->above);
+  w.may_have_happened = w.may_have_happened || !why.unchanged;
+  w.doubtful = w.doubtful || last.silent ||
+               (always_writable(w.what) && why.reason == errc::quorum_failed && why.unchanged);
+  w.refused = w.refused || !last.silent;
+  w.full = w.full || why.reason == errc::out_of_memory;
   ++op.round;
   if (next->wait.count() == 0)
     return start_write(op);
@@ -136,19 +142,20 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
 }
 
 void batch_work::on_applied(operation& op, answer& x) {
+  auto& w = *op.write;
   auto y = std::get_if<applied_answer>(&x.what);
   if (!y) {
     auto why = std::get<failed_answer>(std::move(x.what));
     // Replicas have it already, under the dot that was too low.
-    if (op.rewriting)
+    if (w.rewriting)
       return fail(op, {why.reason, false, std::move(why.message)});
     // It was not the way that was too long.
-    if (why.reason == errc::timed_out && why.unchanged && op.queued)
+    if (why.reason == errc::timed_out && why.unchanged && w.queued)
       why = too_many_writers();
     if (why.reason == errc::not_owner)
       return fail(op, std::move(why));
     auto again = (why.reason == errc::contended &&
-                  budget(op).may_decide_again(elapsed(), op.round, op.tried_before != nullptr)) ||
+                  budget(op).may_decide_again(elapsed(), op.round, w.tried_before != nullptr)) ||
                  (!st_.forwarded && came_too_late(op, why));
     if (!again)
       return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
@@ -156,62 +163,65 @@ void batch_work::on_applied(operation& op, answer& x) {
     ++op.round;
     return lead(op);
   }
-  if (std::exchange(op.rewriting, false))
-    op.result.cas = y->result.cas;
+  if (std::exchange(w.rewriting, false))
+    w.result.cas = y->result.cas;
   else
-    op.result = std::move(y->result);
+    w.result = std::move(y->result);
   if (y->value.empty())
-    return reply(op, std::move(op.result));
-  op.decided = std::move(y->value);
-  op.base = y->base;
-  spread(op, op.sole && may_hold(op));
+    return reply(op, std::move(w.result));
+  w.decided = std::move(y->value);
+  w.base = y->base;
+  spread(op, w.sole && may_hold(op));
 }
 
 /// Brings what was decided to all replicas, or to those who stand in for them. `nowhere`: nobody
 /// was asked before who may have it.
 void batch_work::spread(operation& op, bool held, bool nowhere) {
+  auto& w = *op.write;
   auto nodes = places(op);
   auto rule = write_rule(op);
   auto own =
       static_cast<size_t>(std::find(nodes.begin(), nodes.end(), st_.view->self) - nodes.begin());
-  op.held = held;
-  op.stores = held ? write_core::of_decision(rule, own, nowhere) : write_core{rule};
-  op.fallbacks = {};
-  op.hints_due = 0;
+  w.held = held;
+  w.stores = held ? write_core::of_decision(rule, own, nowhere) : write_core{rule};
+  w.fallbacks = {};
+  w.hints_due = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (i == own && held)
       continue;
     if (i == own)
-      settle(op, op.stores->on_stored(i));
+      settle(op, w.stores->on_stored(i));
     else if (st_.view->alive[nodes[i]])
-      ask(op, i, nodes[i], stage::store, store_call{op.decided, op.sole});
+      ask(op, i, nodes[i], stage::store, store_call{w.decided, w.sole});
     else
       stand_in(op, i, true, !st_.view->unsure[nodes[i]]);
   }
   if (held)
-    settle(op, op.stores->on_asked());
+    settle(op, w.stores->on_asked());
 }
 
 /// The replica of the place is down: the next stand-in keeps a hint for it. `unchanged`: the
 /// replica has certainly not stored it. Where there is none, sync will bring it. `confirmed`: the
 /// replica is down for others, too.
 void batch_work::stand_in(operation& op, size_t place, bool unchanged, bool confirmed) {
+  auto& w = *op.write;
   auto& view = *st_.view;
-  if (op.stores->held()) {
-    op.hints_due |= 1u << place;
-    return settle(op, op.stores->on_replica_down(place, true, unchanged, confirmed));
+  if (w.stores->held()) {
+    w.hints_due |= 1u << place;
+    return settle(op, w.stores->on_replica_down(place, true, unchanged, confirmed));
   }
   std::optional<member_index> node;
   if (op.replied || budget(op).may_call(elapsed()))
-    node = op.fallbacks.next(view.preference(op.partition), places(op).size(), view.alive);
-  settle(op, op.stores->on_replica_down(place, node.has_value(), unchanged, confirmed));
+    node = w.fallbacks.next(view.preference(op.partition), places(op).size(), view.alive);
+  settle(op, w.stores->on_replica_down(place, node.has_value(), unchanged, confirmed));
   if (node)
     ask(op, place, *node, stage::hint,
-        hint_call{view.topo.members[places(op)[place]].name, op.decided});
+        hint_call{view.topo.members[places(op)[place]].name, w.decided});
 }
 
 /// The replica was lost while it was asked: what is heard of it decides, now or in a moment.
 void batch_work::on_lost(operation& op, size_t place, bool unchanged, bool waited) {
+  auto& w = *op.write;
   auto replica = places(op)[place];
   auto& now = *st_.loop->view;
   lost_replica x;
@@ -227,8 +237,8 @@ void batch_work::on_lost(operation& op, size_t place, bool unchanged, bool waite
   case lost_step::count_nothing: return stand_in(op, place, unchanged, false);
   case lost_step::wait: break;
   case lost_step::ask_again:
-    op.stores->on_lost(unchanged);
-    return ask(op, place, replica, stage::store, store_call{op.decided, op.sole});
+    w.stores->on_lost(unchanged);
+    return ask(op, place, replica, stage::store, store_call{w.decided, w.sole});
   }
   go_on_in(op, limits::doubt_pause, place, stage::store, unchanged);
 }
@@ -254,89 +264,96 @@ void batch_work::go_on(uint64_t packed, bool unchanged) {
 }
 
 void batch_work::on_store_answer(operation& op, const call_tag& tag, const answer& x) {
+  auto& w = *op.write;
   if (auto why = std::get_if<failed_answer>(&x.what)) {
-    if (why->reason == errc::peer_down && !op.held)
+    if (why->reason == errc::peer_down && !w.held)
       return on_lost(op, tag.place, why->unchanged, false);
     if (why->reason == errc::peer_down)
       return stand_in(op, tag.place, why->unchanged, !st_.view->unsure[places(op)[tag.place]]);
     if (why->reason == errc::contended)
-      return settle(op, op.stores->on_refused(tag.place));
-    return settle(op, op.stores->on_failure(tag.place, *why));
+      return settle(op, w.stores->on_refused(tag.place));
+    return settle(op, w.stores->on_failure(tag.place, *why));
   }
   auto stored = std::get_if<stored_answer>(&x.what);
-  if (stored && !op.replied && op.stores->must_rewrite(*stored, op.sole))
+  if (stored && !op.replied && w.stores->must_rewrite(*stored, w.sole))
     return rewrite(op, stored->shadowed_by);
   // The value's cas unique will be another than the leader, who missed a version, has said.
   if (stored && stored->siblings)
-    op.siblings = !op.siblings
-                      ? stored->siblings
-                      : std::make_shared<const record>(merge(*op.siblings, *stored->siblings));
-  settle(op, op.stores->on_stored(tag.place));
+    w.siblings = !w.siblings
+                     ? stored->siblings
+                     : std::make_shared<const record>(merge(*w.siblings, *stored->siblings));
+  settle(op, w.stores->on_stored(tag.place));
 }
 
 void batch_work::on_hint_answer(operation& op, const call_tag& tag, const answer& x) {
+  auto& w = *op.write;
   auto why = std::get_if<failed_answer>(&x.what);
   if (!why)
-    settle(op, op.stores->on_hint(tag.place));
+    settle(op, w.stores->on_hint(tag.place));
   else if (why->reason == errc::peer_down)
     stand_in(op, tag.place, why->unchanged, true);
   else
-    settle(op, op.stores->on_failure(tag.place, *why));
+    settle(op, w.stores->on_failure(tag.place, *why));
 }
 
 void batch_work::settle(operation& op, write_core::verdict x) {
+  auto& w = *op.write;
   switch (x) {
   case write_core::verdict::wait: break;
   case write_core::verdict::commit: return commit(op);
   case write_core::verdict::done:
-    if (op.siblings)
-      op.result.cas = cas_unique_beside(op.result.cas, op.decided, *op.siblings);
-    return reply(op, std::move(op.result));
-  case write_core::verdict::failed: op.unplaced = true;
+    if (w.siblings)
+      w.result.cas = cas_unique_beside(w.result.cas, w.decided, *w.siblings);
+    return reply(op, std::move(w.result));
+  case write_core::verdict::failed: w.unplaced = true;
   }
   // Where lists changed, those who have not answered yet tell whether anybody has it.
-  auto may_be_nowhere = op.held && op.outdated && !op.stores->finished();
-  if (op.unplaced && !op.replied && !may_be_nowhere)
+  auto may_be_nowhere = w.held && op.outdated && !w.stores->finished();
+  if (w.unplaced && !op.replied && !may_be_nowhere)
     decide_anew(op);
 }
 
 /// Enough other replicas have accepted the decision.
 void batch_work::commit(operation& op) {
+  auto& w = *op.write;
   auto nodes = places(op);
   auto own = std::find(nodes.begin(), nodes.end(), st_.view->self) - nodes.begin();
-  ask(op, static_cast<size_t>(own), st_.view->self, stage::store, store_call{op.decided, true});
+  ask(op, static_cast<size_t>(own), st_.view->self, stage::store, store_call{w.decided, true});
   for (size_t i = 0; i < nodes.size(); ++i)
-    if (op.hints_due >> i & 1)
+    if (w.hints_due >> i & 1)
       stand_in(op, i, true, !st_.view->unsure[nodes[i]]);
 }
 
 void batch_work::release(operation& op) {
-  ask(op, 0, st_.view->self, stage::release, release_call{latest(op.decided)->written});
+  ask(op, 0, st_.view->self, stage::release, release_call{latest(op.write->decided)->written});
 }
 
 /// This node's vnode still holds what it was to store, for the lists have changed.
 void batch_work::note_unstored(operation& op, const call_tag& tag, const answer& x) {
+  if (tag.what != stage::store || !op.write->held)
+    return;
   auto why = std::get_if<failed_answer>(&x.what);
-  op.unstored = op.unstored || (why && why->reason == errc::not_owner && tag.what == stage::store &&
-                                op.held && places(op)[tag.place] == st_.view->self);
+  auto own = places(op)[tag.place] == st_.view->self;
+  op.write->unstored = op.write->unstored || (own && why && why->reason == errc::not_owner);
 }
 
 bool batch_work::may_resume(const operation& op) const {
-  return op.outdated && op.held && !st_.loop->context().left &&
-         budget(op).may_begin_anew(elapsed());
+  auto& w = *op.write;
+  return op.outdated && w.held && !st_.loop->context().left && budget(op).may_begin_anew(elapsed());
 }
 
 void batch_work::resume(operation& op, const held_decision& x) {
-  op.decided = x.decided;
-  op.base = x.base;
-  op.result = x.result;
-  op.has_turn = x.has_turn;
-  op.sole = true;
+  auto& w = *op.write;
+  w.decided = x.decided;
+  w.base = x.base;
+  w.result = x.result;
+  w.has_turn = x.has_turn;
+  w.sole = true;
   if (is_replica(op))
     return spread(op, true, x.nowhere);
   // Somebody else has to lead it now.
   if (!x.nowhere)
-    op.tried_before = attempt_of(op, st_.loop->context().now());
+    w.tried_before = attempt_of(op, st_.loop->context().now());
   release(op);
   op.outdated = true;
   fail(op, {errc::not_owner, x.nowhere, "the partition's replicas are others"});
@@ -345,21 +362,22 @@ void batch_work::resume(operation& op, const held_decision& x) {
 /// Two leaders decided at the same time, and the other one's decision reached replicas first:
 /// decided once more, on top of that, and of what those have who accepted the first decision.
 void batch_work::decide_anew(operation& op) {
-  op.unplaced = false;
+  auto& w = *op.write;
+  w.unplaced = false;
   // Not stored, or refused because the lists have changed.
-  auto held = op.stores->held() || std::exchange(op.unstored, false);
-  auto anew = op.stores->refused() &&
-              budget(op).may_decide_again(elapsed(), op.round, op.tried_before != nullptr);
+  auto held = w.stores->held() || std::exchange(w.unstored, false);
+  auto anew = w.stores->refused() &&
+              budget(op).may_decide_again(elapsed(), op.round, w.tried_before != nullptr);
   if (!anew)
-    fail(op, op.stores->failure());
-  else if (!op.stores->only_refused())
-    op.tried_before = attempt_of(op, known_until(op));
-  if (held && !op.resuming)
+    fail(op, w.stores->failure());
+  else if (!w.stores->only_refused())
+    w.tried_before = attempt_of(op, known_until(op));
+  if (held && !w.resuming)
     release(op);
   if (!anew)
     return;
-  op.decided = {};
-  op.held = false;
+  w.decided = {};
+  w.held = false;
   ++st_.loop->count.contended;
   ++op.round;
   lead(op);
@@ -368,12 +386,13 @@ void batch_work::decide_anew(operation& op) {
 /// An answer now would promise what no reader sees (write_core::must_rewrite). The same once more,
 /// above that clock; what replaced it lies below the one that the answer brought.
 void batch_work::rewrite(operation& op, timestamp above) {
+  auto& w = *op.write;
   st_.loop->context().clock.observe(above);
   ++st_.loop->count.rewrites;
   if (++op.round > limits::conditional_rounds_max)
     return fail(op, {errc::contended, false, "other writers kept being ahead"});
-  op.rewriting = true;
-  ask_own_vnode(op, rewrite_of(*latest(op.decided)), {}, false);
+  w.rewriting = true;
+  ask_own_vnode(op, rewrite_of(*latest(w.decided)), {}, false);
 }
 
 } // namespace kai

@@ -10,6 +10,15 @@
 
 namespace kai {
 
+namespace {
+
+/// What one coordinator takes of what clients ask, or more where one client's is more. Of 16
+/// requests of each of many clients the values would not stay in the processor's cache until they
+/// are sent; fewer at once cost more messages than that saves.
+constexpr size_t requests_at_once = 64;
+
+} // namespace
+
 answer_batch answer_at_once(node_context& context, std::vector<call>& calls,
                             caf::actor_clock::time_point now) {
   answer_batch result;
@@ -75,8 +84,8 @@ void io_loop::tick(caf::actor_clock::time_point now) {
   });
 }
 
-void io_loop::submit(response_sink client, request_list requests) {
-  requests_.push_back({std::move(client), std::move(requests)});
+void io_loop::submit(response_sink client, response_box_ptr box, request_list requests) {
+  requests_.push_back({std::move(client), std::move(box), std::move(requests)});
   if (requests_.size() > 1)
     return;
   auto first = take_coordinator();
@@ -88,15 +97,25 @@ void io_loop::submit(response_sink client, request_list requests) {
 
 std::vector<io_loop::client_requests> io_loop::take_requests() {
   auto end = requests_.begin();
-  for (size_t sum = 0; end != requests_.end() && sum < limits::batch_calls_max; ++end)
+  for (size_t sum = 0; end != requests_.end() && sum < requests_at_once; ++end)
     sum += end->requests.requests.size();
   std::vector<client_requests> rest{std::make_move_iterator(end),
                                     std::make_move_iterator(requests_.end())};
   requests_.erase(end, requests_.end());
   auto result = std::exchange(requests_, std::move(rest));
-  if (!requests_.empty())
-    caf::anon_send(take_coordinator(), flush_batch_atom::value);
+  if (!requests_.empty()) {
+    if (sockets_)
+      sockets_->at_round_end(caf::actor_cast<caf::strong_actor_ptr>(take_coordinator()));
+    else
+      caf::anon_send(take_coordinator(), flush_batch_atom::value);
+  }
   return result;
+}
+
+void io_loop::answer(const response_sink& client, response_box& box, response x) {
+  box.ready.push_back(std::move(x));
+  if (box.ready.size() == 1)
+    sockets_->at_round_end(caf::actor_cast<caf::strong_actor_ptr>(client));
 }
 
 void io_loop::gather(vnode_batch calls) {

@@ -85,6 +85,14 @@ struct counters {
   uint64_t siblings_seen = 0;
 };
 
+/// Answers for one client, which its connection takes at the end of a round: those that several
+/// nodes bring in one round are mostly in order then, and leave as one.
+struct response_box {
+  std::vector<response> ready;
+};
+
+using response_box_ptr = std::shared_ptr<response_box>;
+
 /// What the actors of one I/O loop share, on its thread only: the view in force, the counters, and
 /// the free list of coordinators, which serve one batch of requests each. Those end often, and a
 /// spawn costs more than a message: an ended one waits here for the next batch.
@@ -139,10 +147,12 @@ public:
   /// Requests of one client.
   struct client_requests {
     response_sink client;
+    response_box_ptr box;
     request_list requests;
   };
   /// One coordinator takes what all clients ask in this turn: fewer messages for each request.
-  void submit(response_sink client, request_list requests);
+  /// `box`: for the answers; null: they come as response_lists.
+  void submit(response_sink client, response_box_ptr box, request_list requests);
   /// By that coordinator.
   std::vector<client_requests> take_requests();
 
@@ -154,6 +164,9 @@ public:
   void gather(vnode_batch calls);
   /// By that vnode.
   std::vector<vnode_batch> take_calls() { return std::exchange(calls_, {}); }
+
+  /// By a coordinator. The client gets a flush_batch_atom at the end of the round.
+  void answer(const response_sink& client, response_box& box, response x);
 
   coordinator_actor take_coordinator();
   void give_back(coordinator_actor x) {

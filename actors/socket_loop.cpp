@@ -117,6 +117,12 @@ bool socket_loop::is_sending(caf::io::connection_handle client) const {
   return found != clients_->by_handle.end() && found->second->is_sending();
 }
 
+void socket_loop::keep_send_buffer(std::vector<char>& from) {
+  if (from.capacity() > send_buffer_.capacity() && from.capacity() <= limits::send_buffer_kept_max)
+    from.swap(send_buffer_);
+  std::vector<char>{}.swap(from);
+}
+
 void socket_loop::flush_later(socket_scribe* x) { unflushed_.emplace_back(x); }
 
 caf::io::scribe_ptr socket_loop::new_scribe(native_socket fd) {

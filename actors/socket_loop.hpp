@@ -27,9 +27,9 @@ class socket_stream;
 ///   sockets again after each hop of a message.
 /// * A flush tries to send at once; only what the socket does not take waits for the socket. CAF's
 ///   streams register for writing first, and unregister behind it: two calls of epoll_ctl.
-/// * A stream does not read again after it got less than it asked for. Connections between nodes
-///   are read into one large buffer, from which CAF's messages (header and payload, each of an
-///   exact size) are taken; CAF's own streams read each part by itself.
+/// * A stream does not read again after it got less than it asked for. All are read into one
+///   buffer, from which the messages between nodes (CAF's header and payload, each of an exact
+///   size) are taken; CAF's own streams read each part by itself, into a buffer that each keeps.
 ///
 /// Made by CAF's middleman: `config.load<caf::io::middleman, socket_loop>()`. Lives on one thread,
 /// as its base does; `exec_later` may be called from any.
@@ -80,6 +80,13 @@ public:
   /// each leaves nothing behind.
   std::vector<char>& read_buffer() { return read_buffer_; }
 
+  /// Buffers that all connections take turns with, so that they stay in the processor's cache and
+  /// an idle connection holds none: of a message to its broker, and of what is to be sent.
+  void lend_message_buffer(std::vector<char>& to) { to.swap(message_buffer_); }
+  void lend_send_buffer(std::vector<char>& to) { to.swap(send_buffer_); }
+  /// `from` is empty, and has no room afterwards.
+  void keep_send_buffer(std::vector<char>& from);
+
 private:
   using resumable_ptr = caf::intrusive_ptr<caf::resumable>;
 
@@ -100,6 +107,8 @@ private:
   /// Shared, for a connection may end after the loop.
   std::shared_ptr<client_streams> clients_ = std::make_shared<client_streams>();
   std::vector<char> read_buffer_;
+  std::vector<char> message_buffer_;
+  std::vector<char> send_buffer_;
   std::atomic<int64_t> connections_{0};
   size_t throughput_;
 };

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <sys/socket.h>
 
 #include <caf/policy/tcp.hpp>
+#include <caf/raise_error.hpp>
 #include <caf/send.hpp>
 
 #include "protocol/limits.hpp"
@@ -17,6 +17,13 @@ namespace kai {
 using caf::io::network::operation;
 using caf::io::network::rw_state;
 
+namespace {
+
+/// Reads of one socket before others have their turn.
+constexpr int reads_max = 4;
+
+} // namespace
+
 void reset_connection(caf::io::connection_handle x) {
   auto fd = socket_of(x);
   linger drop{1, 0};
@@ -25,69 +32,91 @@ void reset_connection(caf::io::connection_handle x) {
 }
 
 void socket_stream::handle_event(operation op) {
-  drained_ = false;
-  rest_ = {};
-  handle_event_impl(op, *this);
-  if (std::exchange(ended_, false)) {
-    // Or the socket would be found readable for ever.
-    passivate();
-    owner_.on_end();
-  }
+  if (op == operation::read)
+    return read();
+  caf::policy::tcp policy;
+  handle_event_impl(op, policy);
 }
 
-rw_state socket_stream::read_some(size_t& result, socket_loop::native_socket fd, void* to,
-                                  size_t size) {
-  if (rest_.empty()) {
-    if (drained_)
-      return rw_state::indeterminate;
-    auto& buffer = loop_.read_buffer();
-    if (!reads_exactly())
-      return read_from_client(result, fd, to, size);
-    if (size >= buffer.size()) {
-      auto state = caf::policy::tcp::read_some(result, fd, to, size);
-      drained_ = result < size;
-      return state;
+void socket_stream::configure(const caf::io::receive_policy::config& config) {
+  using flag = caf::io::receive_policy_flag;
+  if (config.first == flag::at_least)
+    CAF_CRITICAL("a socket_stream reads exactly so much, or at most");
+  reads_exactly_ = config.first == flag::exactly;
+  read_bytes_ = config.second;
+}
+
+void socket_stream::read() {
+  // Its broker and the loop may let go of it meanwhile.
+  caf::intrusive_ptr<socket_scribe> keep{&owner_};
+  auto& buffer = loop_.read_buffer();
+  for (int i = 0; i < reads_max; ++i) {
+    auto room = reads_exactly_ ? buffer.size() : std::min(read_bytes_, buffer.size());
+    auto got = ::recv(fd(), buffer.data(), room, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+      return;
+    if (got == 0 && !reads_exactly_) {
+      // Passive, or the socket would be found readable for ever.
+      passivate();
+      return owner_.on_end();
     }
-    size_t got = 0;
-    auto state = caf::policy::tcp::read_some(got, fd, buffer.data(), buffer.size());
-    if (state != rw_state::success)
-      return state;
-    drained_ = got < buffer.size();
-    rest_ = {buffer.data(), got};
+    if (got <= 0) {
+      owner_.io_failure(&backend(), operation::read);
+      return passivate();
+    }
+    auto size = static_cast<size_t>(got);
+    if (!hand_on({buffer.data(), size}))
+      return passivate();
+    if (size < room)
+      return;
   }
-  result = std::min(size, rest_.size());
-  std::memcpy(to, rest_.data(), result);
-  rest_.remove_prefix(result);
-  return rw_state::success;
 }
 
-rw_state socket_stream::read_from_client(size_t& result, socket_loop::native_socket fd, void* to,
-                                         size_t size) {
-  auto got = ::recv(fd, to, size, MSG_DONTWAIT);
-  if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-    return rw_state::failure;
-  ended_ = got == 0;
-  result = got > 0 ? static_cast<size_t>(got) : 0;
-  drained_ = result < size;
-  return result > 0 ? rw_state::success : rw_state::indeterminate;
+bool socket_stream::hand_on(std::string_view bytes) {
+  if (!reads_exactly_)
+    return owner_.take(bytes);
+  while (!bytes.empty()) {
+    auto whole = part_.empty() && bytes.size() >= read_bytes_;
+    auto piece = bytes.substr(0, read_bytes_ - part_.size());
+    bytes.remove_prefix(piece.size());
+    if (!whole) {
+      part_.reserve(read_bytes_);
+      part_.insert(part_.end(), piece.begin(), piece.end());
+      if (part_.size() < read_bytes_)
+        return true;
+    }
+    // How much comes next the one who takes it says.
+    if (whole) {
+      if (!owner_.take(piece))
+        return false;
+    } else {
+      if (!owner_.take(part_))
+        return false;
+      part_.clear();
+      let_go_of(part_);
+    }
+  }
+  return true;
 }
 
-rw_state socket_stream::write_some(size_t& result, socket_loop::native_socket fd, const void* from,
-                                   size_t size) {
-  return caf::policy::tcp::write_some(result, fd, from, size);
+void socket_stream::let_go_of(std::vector<char>& buffer) {
+  if (!reads_exactly_)
+    loop_.keep_send_buffer(buffer);
+  else if (buffer.capacity() > limits::send_buffer_kept_max)
+    std::vector<char>{}.swap(buffer);
 }
 
 void socket_stream::send_now(caf::io::network::stream_manager* manager) {
-  auto& out = wr_buf();
+  auto& out = super::wr_buf();
+  if (out.empty())
+    return let_go_of(out);
   // Behind what waits for the socket already: CAF goes on with it by itself.
-  if (out.empty() || state_.writing)
+  if (state_.writing)
     return;
   auto sent = ::send(fd(), out.data(), out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent == static_cast<ssize_t>(out.size())) {
     out.clear();
-    if (out.capacity() > limits::send_buffer_kept_max)
-      std::vector<char>{}.swap(out);
-    return;
+    return let_go_of(out);
   }
   // A failure shows again when the socket is next written to, and is handled there.
   if (sent > 0)
@@ -108,6 +137,31 @@ void socket_scribe::note_client() {
   clients_->by_handle[hdl().id()] = &stream_;
 }
 
+bool socket_scribe::take(std::string_view bytes) {
+  auto& buffer = msg().buf;
+  loop_.lend_message_buffer(buffer);
+  buffer.assign(bytes.begin(), bytes.end());
+  auto result = tell_broker();
+  loop_.lend_message_buffer(buffer);
+  return result;
+}
+
+bool socket_scribe::take(std::vector<char>& bytes) {
+  msg().buf.swap(bytes);
+  auto result = tell_broker();
+  msg().buf.swap(bytes);
+  return result;
+}
+
+bool socket_scribe::tell_broker() {
+  if (detached())
+    return false;
+  auto broker = parent_;
+  auto result = invoke_mailbox_element(&stream_.backend());
+  flush();
+  return result;
+}
+
 void socket_scribe::on_end() {
   // What was read just before may have made the broker close.
   if (detached())
@@ -116,7 +170,7 @@ void socket_scribe::on_end() {
 }
 
 void socket_scribe::configure_read(caf::io::receive_policy::config config) {
-  stream_.configure_read(config);
+  stream_.configure(config);
   if (!std::exchange(launched_, true))
     stream_.start(this);
 }

@@ -29,47 +29,55 @@ inline socket_loop::native_socket socket_of(caf::io::connection_handle x) {
 /// loop finds the socket dead then and closes it.
 void reset_connection(caf::io::connection_handle x);
 
-/// One TCP connection on a socket_loop, which says how it reads and sends.
+/// One TCP connection on a socket_loop. CAF's own stream sends what the socket does not take at
+/// once, and no more: it reads into a buffer of its own, which it fills with zeros before each
+/// read.
 class socket_stream final : public caf::io::network::stream {
 public:
   using super = caf::io::network::stream;
 
   socket_stream(socket_loop& loop, socket_loop::native_socket fd, socket_scribe& owner)
-      : super(loop, fd), loop_(loop), owner_(owner) {}
+      : super(loop, fd), loop_(loop), owner_(owner) {
+    configure_read(caf::io::receive_policy::at_most(1));
+  }
 
   void handle_event(caf::io::network::operation op) override;
 
-  /// Whether reads have an exact size, as those of CAF's protocol between nodes.
-  bool reads_exactly() const {
-    return state_.rd_flag == static_cast<unsigned>(caf::io::receive_policy_flag::exactly);
-  }
+  /// How much the broker wants of each message, from now on.
+  void configure(const caf::io::receive_policy::config& config);
+
+  /// Whether messages have an exact size, as those of CAF's protocol between nodes. What a client
+  /// sends comes as it is there.
+  bool reads_exactly() const { return reads_exactly_; }
 
   bool is_sending() const { return state_.writing; }
+
+  /// A client's has the room that the last one left.
+  std::vector<char>& wr_buf() {
+    auto& out = super::wr_buf();
+    if (out.capacity() == 0 && !reads_exactly_)
+      loop_.lend_send_buffer(out);
+    return out;
+  }
 
   /// Sends what is in `wr_buf`; what the socket does not take follows when it can.
   void send_now(caf::io::network::stream_manager* manager);
 
-  // The policy of super::handle_event_impl.
-  caf::io::network::rw_state read_some(size_t& result, socket_loop::native_socket fd, void* to,
-                                       size_t size);
-  caf::io::network::rw_state write_some(size_t& result, socket_loop::native_socket fd,
-                                        const void* from, size_t size);
-  bool must_read_more(socket_loop::native_socket, size_t) const { return !rest_.empty(); }
-
 private:
   /// The end of what a client sends is not the end of its connection, as CAF has it: answers may be
   /// due.
-  caf::io::network::rw_state read_from_client(size_t& result, socket_loop::native_socket fd,
-                                              void* to, size_t size);
+  void read();
+  /// False: nobody is there to take it.
+  bool hand_on(std::string_view bytes);
+  /// Of what was to be sent and is. A node's keeps its room: all of them fill at once.
+  void let_go_of(std::vector<char>& buffer);
 
   socket_loop& loop_;
   socket_scribe& owner_;
-  /// The event at hand has found the end of what the client sends.
-  bool ended_ = false;
-  /// What was read and not handed on yet. Empty between two events.
-  std::string_view rest_;
-  /// The last read brought less than there was room for.
-  bool drained_ = false;
+  bool reads_exactly_ = false;
+  size_t read_bytes_ = 1;
+  /// The beginning of a message whose rest has not come.
+  std::vector<char> part_;
 };
 
 /// What brokers, and CAF's between nodes, know of a socket_stream.
@@ -96,10 +104,15 @@ public:
 
   /// For socket_loop: the turn ends.
   void send_now();
+  /// For the stream: what its broker is to get as a message. False: nobody is there to take it.
+  bool take(std::string_view bytes);
+  bool take(std::vector<char>& bytes);
   /// For the stream: the client sends no more.
   void on_end();
 
 private:
+  bool tell_broker();
+
   socket_loop& loop_;
   socket_stream stream_;
   /// Set for a client's.

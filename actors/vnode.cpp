@@ -21,16 +21,15 @@ public:
   explicit batch_run(vnode_state& st) : st_(st) {}
 
   void run(work& w) {
-    w.answers.answers.resize(w.calls.size());
+    auto& answers = w.answers.answers;
+    answers.reserve(w.calls.size());
     expect(w.calls);
-    for (size_t i = 0; i < w.calls.size(); ++i) {
-      auto& x = w.calls[i];
+    for (auto& x : w.calls) {
       depends_ = false;
-      w.answers.answers[i].id = x.id;
-      w.answers.answers[i].what =
-          std::visit([&](auto& what) { return carry_out(x, what); }, x.what);
+      auto carry = [&](auto& what) { return carry_out(x, what); };
+      answers.push_back({x.id, std::visit(carry, x.what)});
       if (depends_)
-        w.depend_on_write.push_back(i);
+        w.depend_on_write.push_back(answers.size() - 1);
     }
   }
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include <boost/container/static_vector.hpp>
+#include <boost/container/small_vector.hpp>
 
 #include "protocol/limits.hpp"
 #include "protocol/messages.hpp"
@@ -14,22 +14,26 @@
 /// stands in for a replica answers in its place.
 namespace kai {
 
+/// Up to limits::places_max; without an allocation for the usual N of 3, also while a partition
+/// moves.
 template <class T>
-using per_place = boost::container::static_vector<T, limits::places_max>;
+using per_place = boost::container::small_vector<T, 6>;
 
 /// What an operation needs: so many of the replicas in force and, while the partition moves, so
 /// many of those to come. A place may count for both.
 struct quorum_rule {
   /// The first `replicas` places are those in force.
-  size_t replicas = 0;
-  size_t needed = 0;
+  uint8_t replicas = 0;
+  uint8_t needed = 0;
+  uint8_t target_needed = 0;
+  /// Of both.
+  uint8_t places = 0;
   /// A bit set of places; 0: the partition does not move.
   uint32_t target = 0;
-  size_t target_needed = 0;
-  /// Of both.
-  size_t places = 0;
 
-  quorum_rule(size_t n, size_t quorum) : replicas(n), needed(quorum), places(n) {}
+  quorum_rule(size_t n, size_t quorum)
+      : replicas(static_cast<uint8_t>(n)), needed(static_cast<uint8_t>(quorum)),
+        places(static_cast<uint8_t>(n)) {}
 
   bool in_force(size_t place) const { return place < replicas; }
   bool in_target(size_t place) const { return (target >> place & 1) != 0; }

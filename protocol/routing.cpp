@@ -7,7 +7,7 @@ namespace kai {
 std::optional<member_index> choose_leader(std::span<const member_index> preference,
                                           const std::vector<bool>& alive,
                                           const per_place<member_index>& tried) {
-  if (tried.size() == tried.capacity())
+  if (tried.size() >= limits::places_max)
     return std::nullopt;
   for (auto x : preference)
     if (alive[x] && std::find(tried.begin(), tried.end(), x) == tried.end())

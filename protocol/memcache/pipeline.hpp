@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <utility>
 #include <vector>
+
+#include <boost/container/deque.hpp>
 
 namespace kai::memcache {
 
@@ -191,14 +192,17 @@ private:
     return finished_until_ == sequence;
   }
 
-  std::deque<entry> entries_;
+  /// Not std::deque, which allocates where it is empty, and each element of such a size by itself.
+  boost::container::deque<entry, void,
+                          boost::container::deque_options<boost::container::block_size<4>>::type>
+      entries_;
   uint64_t first_ = 0;
   size_t waiting_ = 0;
   size_t running_ = 0;
   /// Sequence numbers of entries whose key is free, as a heap, oldest first.
   std::vector<uint64_t> startable_;
   /// Of barriers that are not finished.
-  std::deque<uint64_t> barriers_;
+  boost::container::deque<uint64_t> barriers_;
   /// All before are finished.
   uint64_t finished_until_ = 0;
   /// By hash, the last entry that was added: to find the one before on the same key. Their number

@@ -102,7 +102,7 @@ TEST_CASE("what several clients ask in one turn is one batch, and each gets its 
     for (uint64_t n = 0; n < each; ++n)
       list.requests.push_back(
           c.write(kind::set, std::to_string(i) + "/" + std::to_string(n), "v", 1000 * i + n));
-    loop.submit(clients[i], std::move(list));
+    loop.submit(clients[i], nullptr, std::move(list));
   }
   c.run();
   for (size_t i = 0; i < 3; ++i) {

@@ -13,6 +13,7 @@
 #include <catch2/catch.hpp>
 
 #include "actors/interfaces.hpp"
+#include "actors/io_loop.hpp"
 #include "actors/socket_stream.hpp"
 
 #include <arpa/inet.h>
@@ -333,6 +334,42 @@ TEST_CASE("what waits for a round's end may have others wait for it, too") {
   CHECK(second == 1);
   CHECK(at_turn == 2);
   for (auto& x : {later, turn, asking})
+    caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE("what one round brings for a client comes to it at once") {
+  system_with_sockets s;
+  auto loop = std::make_shared<kai::io_loop>(s.system, std::make_shared<kai::node_context>());
+  auto box = std::make_shared<kai::response_box>();
+  std::atomic<size_t> lots = 0;
+  std::atomic<size_t> taken = 0;
+  auto take = [&](caf::io::broker*, kai::response_box* from) -> caf::behavior {
+    return {[&, from](kai::flush_batch_atom) {
+      taken += std::exchange(from->ready, {}).size();
+      ++lots;
+    }};
+  };
+  auto client = s.system.middleman().spawn_broker(take, box.get());
+  auto answer = [&](caf::io::broker*, const caf::actor& to) -> caf::behavior {
+    return {[&, to](caf::tick_atom, uint64_t from, uint64_t until) {
+      for (auto tag = from; tag < until; ++tag)
+        loop->answer(caf::actor_cast<kai::response_sink>(to), *box, {tag, kai::outcome{}});
+    }};
+  };
+  auto node = s.system.middleman().spawn_broker(answer, client);
+  auto wait_for = [&](size_t count) {
+    for (int i = 0; i < 1000 && taken < count; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  };
+  caf::anon_send(node, caf::tick_atom::value, uint64_t{0}, uint64_t{5});
+  wait_for(5);
+  CHECK(taken == 5);
+  CHECK(lots == 1);
+  caf::anon_send(node, caf::tick_atom::value, uint64_t{5}, uint64_t{6});
+  wait_for(6);
+  CHECK(taken == 6);
+  CHECK(lots == 2);
+  for (auto& x : {client, node})
     caf::anon_send_exit(x, caf::exit_reason::user_shutdown);
 }
 
