@@ -86,13 +86,16 @@ void io_loop::tick(caf::actor_clock::time_point now) {
 
 void io_loop::submit(response_sink client, response_box_ptr box, request_list requests) {
   requests_.push_back({std::move(client), std::move(box), std::move(requests)});
-  if (requests_.size() > 1)
-    return;
-  auto first = take_coordinator();
+  if (requests_.size() == 1)
+    start_coordinator();
+}
+
+void io_loop::start_coordinator() {
+  auto next = take_coordinator();
   if (sockets_)
-    sockets_->at_round_end(caf::actor_cast<caf::strong_actor_ptr>(first));
+    sockets_->at_round_end(caf::actor_cast<caf::strong_actor_ptr>(next));
   else
-    caf::anon_send(first, flush_batch_atom::value);
+    caf::anon_send(next, flush_batch_atom::value);
 }
 
 std::vector<io_loop::client_requests> io_loop::take_requests() {
@@ -103,12 +106,8 @@ std::vector<io_loop::client_requests> io_loop::take_requests() {
                                     std::make_move_iterator(requests_.end())};
   requests_.erase(end, requests_.end());
   auto result = std::exchange(requests_, std::move(rest));
-  if (!requests_.empty()) {
-    if (sockets_)
-      sockets_->at_round_end(caf::actor_cast<caf::strong_actor_ptr>(take_coordinator()));
-    else
-      caf::anon_send(take_coordinator(), flush_batch_atom::value);
-  }
+  if (!requests_.empty())
+    start_coordinator();
   return result;
 }
 

@@ -178,6 +178,9 @@ public:
   void end_pool();
 
 private:
+  /// At the end of the round, for what is in `requests_` then.
+  void start_coordinator();
+
   caf::actor_system& system_;
   socket_loop* sockets_;
   struct waiter {

@@ -345,8 +345,8 @@ TEST_CASE("what one round brings for a client comes to it at once") {
   std::atomic<size_t> taken = 0;
   auto take = [&](caf::io::broker*, kai::response_box* from) -> caf::behavior {
     return {[&, from](kai::flush_batch_atom) {
-      taken += std::exchange(from->ready, {}).size();
       ++lots;
+      taken += std::exchange(from->ready, {}).size();
     }};
   };
   auto client = s.system.middleman().spawn_broker(take, box.get());
