@@ -92,7 +92,10 @@ bool invariants::note_epochs() {
 }
 
 void invariants::note_record(size_t node, const std::string& key) {
-  if (cluster_.is_up(node) && cluster_.node(node).loop->view)
+  if (!cluster_.is_up(node))
+    return;
+  // Of one that is being killed what is known stands: its vnodes have ended.
+  if (cluster_.node(node).loop->view && !cluster_.node(node).vnodes.empty())
     nodes_[node].has[key] = held_by(cluster_.node(node), key, newest_.settings.partitions);
 }
 
