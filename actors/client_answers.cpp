@@ -83,7 +83,7 @@ void write_record(connection_state& st, slot& s, const record& x, memcache::outp
   }
   count_read(st.loop->count, winner, hit, now);
   if (hit)
-    note_access(st, s, winner->value_written.clock, now);
+    note_access(st, s, value_clock(*winner), now);
 }
 
 // --- meta commands -------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ void write_meta_record(connection_state& st, slot& s, const record& x, memcache:
   if (s.op == verb::meta_debug) {
     if (!hit)
       return memcache::append(out, "EN\r\n");
-    auto access = st.loop->access.of(s.hash, found->value_written.clock);
+    auto access = st.loop->access.of(s.hash, value_clock(*found));
     return memcache::append_debug(out, s.key.view(), *found, cas_unique(x), access, now);
   }
   count_read(st.loop->count, found, hit, now);
@@ -141,7 +141,7 @@ void write_outcome(connection_state& st, slot& s, const outcome& x, memcache::ou
   count_outcome(st.loop->count, s.op, x);
   auto binary = s.form.through == codec::binary;
   if (x.kind == outcome_kind::value) {
-    note_access(st, s, x.found->value_written.clock, st.loop->context().wall_clock());
+    note_access(st, s, value_clock(*x.found), st.loop->context().wall_clock());
     if (binary)
       memcache::append_hit(out, s.form, s.op, s.key.view(), *x.found, x.cas);
     else

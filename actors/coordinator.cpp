@@ -204,12 +204,12 @@ void batch_work::fail(operation& op, failed_answer why) {
   auto anew = op.outdated || (why.reason == errc::quorum_failed && may_help());
   if (resumes(op) || (anew && !st_.forwarded && budget(op).may_begin_anew(elapsed())))
     return begin_anew_later(op);
-  // Who forwarded it begins anew: it knows how long the client has waited.
-  if (op.outdated && st_.forwarded)
-    why.reason = errc::not_owner;
   if (w) {
-    if (op.outdated && st_.forwarded)
+    // Who forwarded it begins anew: it knows how long the client has waited.
+    if (op.outdated && st_.forwarded) {
+      why.reason = errc::not_owner;
       why.tried = w->tried_before;
+    }
     if (w->full && why.reason == errc::quorum_failed)
       why.reason = errc::out_of_memory;
     // What was tried under other lists may show, too.

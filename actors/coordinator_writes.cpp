@@ -40,6 +40,8 @@ void batch_work::lead(operation& op) {
   }
   ++st_.loop->count.led;
   st_.loop->context().observe(w.above);
+  if (!st_.forwarded)
+    w.decides = from_now(decide_within(w.what));
   // What was tried before may have happened: that has to be seen first.
   if ((!conditional(w.what) && !w.tried_before) || w.above != 0)
     return apply(op, {}, false);
@@ -83,7 +85,7 @@ void batch_work::apply(operation& op, record base, bool conditional) {
 void batch_work::ask_own_vnode(operation& op, mutation what, record base, bool conditional) {
   auto& w = *op.write;
   auto own = from_now(limits::call_deadline + extra_for(what.value.size()));
-  if (st_.forwarded && w.decides.until != 0)
+  if (w.decides.until != 0)
     own.until = std::min(own.until, w.decides.until);
   w.decides = own;
   ask(op, 0, st_.view->self, stage::apply,
@@ -123,6 +125,8 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
   last.silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
   last.unchanged = why.unchanged;
   last.repeatable = repeatable(w.what);
+  last.contended = why.reason == errc::contended;
+  last.last = !choose_leader(places(op), st_.view->alive, w.tried);
   last.decides = w.decides;
   last.now = context.now();
   last.wall_now = context.wall_clock();
@@ -130,6 +134,8 @@ void batch_work::try_next_leader(operation& op, failed_answer why) {
   if (!next)
     return fail(op, std::move(why));
   w.above = std::max(w.above, next->above);
+  if (next->all_again)
+    w.tried.clear();
   w.may_have_happened = w.may_have_happened || !why.unchanged;
   w.doubtful = w.doubtful || last.silent ||
                (always_writable(w.what) && why.reason == errc::quorum_failed && why.unchanged);
@@ -149,14 +155,15 @@ void batch_work::on_applied(operation& op, answer& x) {
     // Replicas have it already, under the dot that was too low.
     if (w.rewriting)
       return fail(op, {why.reason, false, std::move(why.message)});
+    auto late = why.reason == errc::timed_out && why.unchanged;
     // It was not the way that was too long.
-    if (why.reason == errc::timed_out && why.unchanged && w.queued)
+    if (late && w.queued)
       why = too_many_writers();
     if (why.reason == errc::not_owner)
       return fail(op, std::move(why));
-    auto again = (why.reason == errc::contended &&
-                  budget(op).may_decide_again(elapsed(), op.round, w.tried_before != nullptr)) ||
-                 (!st_.forwarded && came_too_late(op, why));
+    // Whoever forwarded it has said until when: another round here would only keep others waiting.
+    auto again = (late ? !st_.forwarded : why.reason == errc::contended) &&
+                 budget(op).may_decide_again(elapsed(), op.round, w.tried_before != nullptr);
     if (!again)
       return st_.forwarded ? fail(op, std::move(why)) : try_next_leader(op, std::move(why));
     ++st_.loop->count.contended;
@@ -392,6 +399,8 @@ void batch_work::rewrite(operation& op, timestamp above) {
   if (++op.round > limits::conditional_rounds_max)
     return fail(op, {errc::contended, false, "other writers kept being ahead"});
   w.rewriting = true;
+  if (!st_.forwarded)
+    w.decides = {};
   ask_own_vnode(op, rewrite_of(*latest(w.decided)), {}, false);
 }
 

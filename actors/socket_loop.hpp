@@ -82,7 +82,7 @@ public:
 
   /// Buffers that all connections take turns with, so that they stay in the processor's cache and
   /// an idle connection holds none: of a message to its broker, and of what is to be sent.
-  void lend_message_buffer(std::vector<char>& to) { to.swap(message_buffer_); }
+  std::vector<char>& message_buffer() { return message_buffer_; }
   void lend_send_buffer(std::vector<char>& to) { to.swap(send_buffer_); }
   /// `from` is empty, and has no room afterwards.
   void keep_send_buffer(std::vector<char>& from);

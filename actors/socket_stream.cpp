@@ -73,28 +73,24 @@ void socket_stream::read() {
 }
 
 bool socket_stream::hand_on(std::string_view bytes) {
-  if (!reads_exactly_)
-    return owner_.take(bytes);
   while (!bytes.empty()) {
-    auto whole = part_.empty() && bytes.size() >= read_bytes_;
-    auto piece = bytes.substr(0, read_bytes_ - part_.size());
+    // How much comes next, the one who takes a message says.
+    auto whole = part_.empty() && (!reads_exactly_ || bytes.size() >= read_bytes_);
+    auto piece = bytes.substr(0, reads_exactly_ ? read_bytes_ - part_.size() : bytes.size());
     bytes.remove_prefix(piece.size());
-    if (!whole) {
-      part_.reserve(read_bytes_);
-      part_.insert(part_.end(), piece.begin(), piece.end());
-      if (part_.size() < read_bytes_)
-        return true;
-    }
-    // How much comes next the one who takes it says.
-    if (whole) {
-      if (!owner_.take(piece))
-        return false;
-    } else {
-      if (!owner_.take(part_))
-        return false;
-      part_.clear();
-      let_go_of(part_);
-    }
+    auto& message = whole ? loop_.message_buffer() : part_;
+    // A message says itself how long it is, which its first bytes do not prove.
+    if (!whole)
+      message.reserve(std::min(read_bytes_, limits::message_bytes_max));
+    message.insert(message.end(), piece.begin(), piece.end());
+    if (!whole && message.size() < read_bytes_)
+      return true;
+    auto taken = owner_.take(message);
+    message.clear();
+    if (!whole)
+      let_go_of(message);
+    if (!taken)
+      return false;
   }
   return true;
 }
@@ -137,27 +133,13 @@ void socket_scribe::note_client() {
   clients_->by_handle[hdl().id()] = &stream_;
 }
 
-bool socket_scribe::take(std::string_view bytes) {
-  auto& buffer = msg().buf;
-  loop_.lend_message_buffer(buffer);
-  buffer.assign(bytes.begin(), bytes.end());
-  auto result = tell_broker();
-  loop_.lend_message_buffer(buffer);
-  return result;
-}
-
 bool socket_scribe::take(std::vector<char>& bytes) {
-  msg().buf.swap(bytes);
-  auto result = tell_broker();
-  msg().buf.swap(bytes);
-  return result;
-}
-
-bool socket_scribe::tell_broker() {
   if (detached())
     return false;
   auto broker = parent_;
+  msg().buf.swap(bytes);
   auto result = invoke_mailbox_element(&stream_.backend());
+  msg().buf.swap(bytes);
   flush();
   return result;
 }

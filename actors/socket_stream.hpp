@@ -105,14 +105,11 @@ public:
   /// For socket_loop: the turn ends.
   void send_now();
   /// For the stream: what its broker is to get as a message. False: nobody is there to take it.
-  bool take(std::string_view bytes);
   bool take(std::vector<char>& bytes);
   /// For the stream: the client sends no more.
   void on_end();
 
 private:
-  bool tell_broker();
-
   socket_loop& loop_;
   socket_stream stream_;
   /// Set for a client's.

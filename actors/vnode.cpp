@@ -132,10 +132,7 @@ private:
     if (auto err = allow(stamp))
       return failed(err);
     decided.next->written = {st_.context->id, stamp};
-    auto previous = latest(current);
-    decided.next->value_written =
-        decided.keeps_value && previous ? previous->value_written : decided.next->written;
-    if (previous)
+    if (auto previous = latest(current))
       result.base = previous->written;
     if (what.tried)
       note_seen(current.seen, what.tried->written);

@@ -174,15 +174,19 @@ inline constexpr std::chrono::hours admin_timeout_max{24};
 /// `blind_lead_deadline` where it decides within `repeatable_decide_within` (then: store). That is
 /// what the coordinator that forwarded to it waits. No new attempt starts later than
 /// `attempts_until`, or `blind_attempts_until`, after the request came; what begins anew later
-/// waits for its leader only as long as the client waits. A replica that turns out to be down while
-/// it is written makes the chain longer by a call to its stand-in: that is made only while its
-/// answer can come before `request_deadline`, or before the forwarding coordinator stops waiting.
+/// waits for its leader only as long as the client waits. A `delete` that a leader has refused, as
+/// where its turn did not come, is asked of another one with a look at the key until
+/// `delete_looks_until`: that may come to nothing, too, before it is too late to go without. A
+/// replica that turns out to be down while it is written makes the chain longer by a call to its
+/// stand-in: that is made only while its answer can come before `request_deadline`, or before the
+/// forwarding coordinator stops waiting.
 inline constexpr std::chrono::milliseconds request_deadline{1950};
 inline constexpr std::chrono::milliseconds call_deadline{400};
 inline constexpr std::chrono::milliseconds lead_deadline{1700};
 inline constexpr std::chrono::milliseconds blind_lead_deadline{850};
 inline constexpr std::chrono::milliseconds blind_attempts_until{950};
 inline constexpr std::chrono::milliseconds attempts_until{200};
+inline constexpr std::chrono::milliseconds delete_looks_until{550};
 
 /// What a large value may take longer, for a way to another node or into storage: a millisecond per
 /// so many bytes, up to `large_value_extra_max`. Who leads a write of one, and the client, may wait

@@ -269,7 +269,7 @@ struct hello {
 };
 
 /// Version of the messages between nodes.
-inline constexpr uint32_t protocol_version = 6;
+inline constexpr uint32_t protocol_version = 7;
 
 void encode(byte_writer& out, const hello& x);
 hello decode_hello(byte_reader& in);

@@ -116,20 +116,22 @@ decision made_counter(const mutation& what) {
   return result;
 }
 
-/// `old` as it is, for a change of anything but the value.
-void keep_value(decision& x, const version& old) {
-  x.keeps_value = true;
+/// What clients see of `current`, as it is, for a change of anything but the value. It replaces
+/// siblings, too, which is no change to a client.
+void keep_value(decision& x, const record& current) {
+  auto& old = *latest(current);
   x.next = successor(old, old.value);
-  x.next->value_written = old.value_written;
+  x.next->kept_cas = cas_unique(current);
   x.next->marks = old.marks;
 }
 
-decision touched(const mutation& what, const version& old) {
+decision touched(const mutation& what, const record& current) {
+  auto& old = *latest(current);
   auto sees = what.kind == mutation_kind::get_and_touch;
   auto result = answer(sees ? outcome_kind::value : outcome_kind::touched);
   if (sees)
     result.answer.found = old;
-  keep_value(result, old);
+  keep_value(result, current);
   result.next->expires = what.expires;
   return result;
 }
@@ -140,13 +142,14 @@ decision with_fetch_result(decision x, fetch_result number) {
 }
 
 /// Of many clients that find a value stale, or about to expire, one wins.
-decision fetched(const mutation& what, const version& old) {
+decision fetched(const mutation& what, const record& current) {
+  auto& old = *latest(current);
   auto result = answer(outcome_kind::value);
   result.answer.found = old;
   auto old_enough = old.expires != 0 && old.expires < what.recache_before;
   auto wins = !old.marks.won && (old.marks.stale || old_enough);
   if (wins || what.sets_expiry) {
-    keep_value(result, old);
+    keep_value(result, current);
     result.next->marks.won = old.marks.won || wins;
     if (what.sets_expiry)
       result.next->expires = what.expires;
@@ -200,7 +203,8 @@ decision decide_missing(const mutation& what) {
   }
 }
 
-decision decide_present(const mutation& what, const version& old, size_t value_bytes_max) {
+decision decide_present(const mutation& what, const record& current, size_t value_bytes_max) {
+  auto& old = *latest(current);
   switch (what.kind) {
   case mutation_kind::add: return answer(outcome_kind::not_stored);
   case mutation_kind::append:
@@ -208,9 +212,9 @@ decision decide_present(const mutation& what, const version& old, size_t value_b
   case mutation_kind::increment:
   case mutation_kind::decrement: return counted(what, old);
   case mutation_kind::touch:
-  case mutation_kind::get_and_touch: return touched(what, old);
+  case mutation_kind::get_and_touch: return touched(what, current);
   case mutation_kind::remove: return removed();
-  case mutation_kind::fetch: return fetched(what, old);
+  case mutation_kind::fetch: return fetched(what, current);
   case mutation_kind::invalidate: return invalidated(what, old);
   case mutation_kind::set:
   case mutation_kind::replace:
@@ -260,7 +264,7 @@ decision decide(const mutation& what, const record& current, const circumstances
     auto late = what.compare != 0 && what.compare < cas_unique(current);
     return what.stale_if_late && late ? store_as_stale(what, *old) : answer(outcome_kind::exists);
   }
-  return decide_present(what, *old, around.value_bytes_max);
+  return decide_present(what, current, around.value_bytes_max);
 }
 
 decision decide_blindly(const mutation& what) {
@@ -276,7 +280,7 @@ decision decide_blindly(const mutation& what) {
 void write_anyway(decision& x, const record& current, const circumstances& around) {
   auto old = latest(current);
   if (old && visible(*old, around.now, around.flushed))
-    keep_value(x, *old);
+    keep_value(x, current);
   else
     x.next.emplace().tombstone = true;
 }

@@ -103,13 +103,11 @@ struct outcome {
   friend bool operator==(const outcome&, const outcome&) = default;
 };
 
-/// What to answer, and what to write if anything. `next` has no dots yet; `keeps_value` says that
-/// `value_written` stays that of the version it was made from, and then `next` has it. The
-/// answer's `cas` is 0 until the write has its dot.
+/// What to answer, and what to write if anything. `next` has no dot yet, and the answer's `cas` is 0
+/// until it has.
 struct decision {
   outcome answer;
   std::optional<version> next;
-  bool keeps_value = false;
 };
 
 /// What a mutation finds around it.

@@ -8,10 +8,9 @@ namespace kai {
 namespace {
 
 void encode_version(byte_writer& out, const version& x) {
-  for (const auto& event : {x.written, x.value_written}) {
-    out.u64(event.node);
-    out.u64(event.clock);
-  }
+  out.u64(x.written.node);
+  out.u64(x.written.clock);
+  out.u64(x.kept_cas);
   out.u8(static_cast<uint8_t>((x.tombstone ? 1 : 0) | x.marks.pack() << 1));
   out.varint(x.flags);
   out.varint(x.expires);
@@ -41,10 +40,9 @@ uint32_t read_flags(byte_reader& in) {
 
 version decode_version(byte_reader& in) {
   version x;
-  for (auto* event : {&x.written, &x.value_written}) {
-    event->node = in.u64();
-    event->clock = in.u64();
-  }
+  x.written.node = in.u64();
+  x.written.clock = in.u64();
+  x.kept_cas = in.u64();
   auto shape = in.u8();
   x.tombstone = shape & 1;
   x.marks = read_marks(in, shape >> 1);

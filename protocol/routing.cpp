@@ -43,9 +43,11 @@ std::optional<next_attempt> ask_next_leader(const lost_leader& x, const time_bud
     return std::nullopt;
   // Who answered, as one whose disk is full, has decided and will not again: its dot, if it made
   // one, lies below the clock that its answer brought. Who is silent may decide yet.
+  // What looks at nothing has no rivals, and gets by where all are busy with other writers.
+  result.all_again = x.unchanged && x.repeatable && x.contended && x.last;
   if (!x.unchanged)
     result.above = x.silent ? x.decides.until : x.now + 1;
-  else if (!time.may_try(then))
+  else if (result.all_again || !time.may_try(then))
     result.above = x.now;
   return result;
 }

@@ -38,6 +38,10 @@ struct lost_leader {
   bool unchanged = false;
   /// The write may happen twice.
   bool repeatable = false;
+  /// Other writers of the key were faster.
+  bool contended = false;
+  /// No other leader is left.
+  bool last = false;
   /// Until when it may decide.
   decision_time decides;
   /// Of the node that asked it, which has heard the answer: the cluster's clock, and the wall
@@ -53,6 +57,8 @@ struct next_attempt {
   /// at what is there; or, where only the time for a look is over, above everything so far. 0: it
   /// is asked as the first one was.
   timestamp above = 0;
+  /// Those that were asked before may be asked.
+  bool all_again = false;
 };
 
 /// nullopt: the write fails. `elapsed`: see time_budget.

@@ -15,15 +15,18 @@ constexpr time_budget::time one_call = limits::call_deadline + limits::peer_tick
 
 time_budget::time_budget()
     : attempts_until_(limits::blind_attempts_until),
+      decide_again_until_(limits::blind_attempts_until),
       blind_attempts_until_(limits::blind_attempts_until),
       begin_anew_until_(limits::blind_attempts_until),
       calls_until_(limits::request_deadline - one_call) {}
 
 time_budget::time_budget(const mutation& write, bool forwarded) : time_budget() {
   if (conditional(write)) {
-    attempts_until_ = limits::attempts_until;
-    if (!always_writable(write))
-      blind_attempts_until_ = limits::attempts_until;
+    decide_again_until_ = limits::attempts_until;
+    if (always_writable(write))
+      attempts_until_ = limits::delete_looks_until;
+    else
+      attempts_until_ = blind_attempts_until_ = limits::attempts_until;
     begin_anew_until_ = limits::attempts_until + limits::call_deadline;
   }
   lead_deadline_ = lead_deadline_of(write);
@@ -39,7 +42,7 @@ std::chrono::milliseconds time_budget::patience_for_leader(time elapsed) const {
 }
 
 bool time_budget::may_decide_again(time elapsed, size_t rounds, bool tried) const {
-  auto time = tried ? may_begin_anew(elapsed) : may_try(elapsed);
+  auto time = tried ? may_begin_anew(elapsed) : elapsed <= decide_again_until_;
   return time && rounds < limits::conditional_rounds_max;
 }
 

@@ -20,7 +20,7 @@ public:
   /// Of a write. `forwarded`: another coordinator, which had the request first, waits for this one.
   time_budget(const mutation& write, bool forwarded);
 
-  /// Whether another leader may still be asked to do it.
+  /// Whether another leader may still be asked to do it as the first one was.
   bool may_try(time elapsed) const { return elapsed <= attempts_until_; }
   /// The same, or to do it without a look at what is there: what is always_writable may go on so
   /// for longer.
@@ -40,6 +40,7 @@ public:
 
 private:
   time attempts_until_;
+  time decide_again_until_;
   time blind_attempts_until_;
   time begin_anew_until_;
   time calls_until_;

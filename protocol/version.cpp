@@ -220,15 +220,37 @@ timestamp newest_of(const record& x) {
   return result;
 }
 
+namespace {
+
+uint64_t make_cas(timestamp clock, uint64_t hash) {
+  auto result = clock << cas_clock_shift | (hash & 0xfff);
+  return result == 0 ? 1 : result;
+}
+
+uint64_t cas_of(const dot& written) {
+  return make_cas(written.clock, XXH3_64bits(&written, sizeof(dot)));
+}
+
+uint64_t value_cas(const version& x) { return x.kept_cas != 0 ? x.kept_cas : cas_of(x.written); }
+
+} // namespace
+
 uint64_t cas_unique(const record& x) {
+  if (x.versions.size() == 1)
+    return value_cas(x.versions[0]);
   auto winner = latest(x);
   if (!winner)
     return 0;
   uint64_t hash = 0;
-  for (auto& v : x.versions)
-    hash = XXH3_64bits_withSeed(&v.value_written, sizeof(dot), hash);
-  auto result = winner->value_written.clock << cas_clock_shift | (hash & 0xfff);
-  return result == 0 ? 1 : result;
+  for (auto& v : x.versions) {
+    auto cas = value_cas(v);
+    hash = XXH3_64bits_withSeed(&cas, sizeof cas, hash);
+  }
+  return make_cas(value_clock(*winner), hash);
+}
+
+timestamp value_clock(const version& x) {
+  return x.kept_cas != 0 ? x.kept_cas >> cas_clock_shift : x.written.clock;
 }
 
 record outline_of(const record& x) {
@@ -254,18 +276,15 @@ void encode(byte_writer& out, const record& x) {
   }
   out.varint(x.versions.size());
   for (auto& v : x.versions) {
-    auto touched = v.value_written != v.written;
-    out.u8(static_cast<uint8_t>((v.tombstone ? 1 : 0) | (touched ? 2 : 0) | (v.expires ? 4 : 0) |
-                                (v.flags ? 8 : 0) | v.marks.pack() << 4));
+    out.u8(static_cast<uint8_t>((v.tombstone ? 1 : 0) | (v.expires ? 4 : 0) | (v.flags ? 8 : 0) |
+                                v.marks.pack() << 4 | (v.kept_cas ? 128 : 0)));
     // The node of a dot is one of the vector's: its position is enough.
     auto i = std::lower_bound(x.seen.begin(), x.seen.end(), v.written.node,
                               [](const dot& entry, node_id node) { return entry.node < node; });
     out.varint(static_cast<uint64_t>(i - x.seen.begin()));
     out.varint(i->clock - v.written.clock);
-    if (touched) {
-      out.u64(v.value_written.node);
-      out.u64(v.value_written.clock);
-    }
+    if (v.kept_cas)
+      out.u64(v.kept_cas);
     if (v.expires)
       out.u64(v.expires);
     if (v.flags)
@@ -282,7 +301,7 @@ version decode_head(byte_reader& in, std::span<const dot> seen) {
   version v;
   auto shape = in.u8();
   v.tombstone = shape & 1;
-  auto marks = value_marks::unpack(shape >> 4);
+  auto marks = value_marks::unpack(shape >> 4 & 7);
   auto position = in.varint();
   auto behind = in.varint();
   if (!marks || position >= seen.size() || behind > seen[position].clock) {
@@ -291,10 +310,14 @@ version decode_head(byte_reader& in, std::span<const dot> seen) {
   }
   v.marks = *marks;
   v.written = {seen[position].node, seen[position].clock - behind};
-  v.value_written = v.written;
+  if (shape & 128)
+    v.kept_cas = in.u64();
+  // Stored before there was a kept_cas: the write that made the value.
   if (shape & 2) {
-    v.value_written.node = in.u64();
-    v.value_written.clock = in.u64();
+    if (v.kept_cas != 0)
+      in.fail();
+    auto node = in.u64();
+    v.kept_cas = cas_of({node, in.u64()});
   }
   if (shape & 4)
     v.expires = in.u64();

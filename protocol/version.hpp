@@ -56,8 +56,8 @@ struct value_marks {
 struct version {
   /// The write that made this version.
   dot written;
-  /// The write that made its value: the same, but for what keeps the value (`touch`, a win).
-  dot value_written;
+  /// Of what kept the value (`touch`, a win): the cas unique that it kept. 0: the value is its own.
+  uint64_t kept_cas = 0;
   /// As memcached's client flags.
   uint32_t flags = 0;
   /// Absolute, in microseconds since 1970; 0: never.
@@ -128,6 +128,9 @@ timestamp newest_of(const record& x);
 /// digest below it of where and when each version's value was written. Same on every replica, never
 /// 0, grows with every change of the value. 0 for the empty record.
 uint64_t cas_unique(const record& x);
+
+/// When the value of `x` was written, by the clock of its leader.
+timestamp value_clock(const version& x);
 
 /// `x` without its values: as much as `cas_unique` and `merge` look at.
 record outline_of(const record& x);

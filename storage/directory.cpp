@@ -98,7 +98,8 @@ caf::error node_directory::load(const directory_options& options) {
     return unusable(errc::bad_configuration, path_,
                     "belongs to node " + identity_.name + ", not to " + options.node_name,
                     "give each node its own directory, or set node.name=" + identity_.name);
-  return caf::none;
+  // An older kai could not read what is written from now on.
+  return text == to_text(identity_) ? caf::none : store();
 }
 
 caf::error node_directory::found(const directory_options& options) {

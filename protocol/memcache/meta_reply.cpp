@@ -151,7 +151,7 @@ void append_marks(output& out, const value_marks& before, fetch_result result) {
 
 timestamp fetched_written(const outcome& found, uint64_t cas) {
   auto made = static_cast<fetch_result>(found.number) == fetch_result::made_and_won;
-  return made ? cas >> cas_clock_shift : found.found->value_written.clock;
+  return made ? cas >> cas_clock_shift : value_clock(*found.found);
 }
 
 void append_fetched(output& out, const meta_question& q, const version& x, uint64_t cas,

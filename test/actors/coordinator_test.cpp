@@ -358,7 +358,7 @@ TEST_CASE("a write that a faster clock shadows is seen by every read once it is 
   // Another leader, whose clock is ahead, wrote where this key's leader does not see it.
   record ahead;
   version v;
-  v.written = v.value_written = {4711, c.wall_now() + 60'000'000};
+  v.written = {4711, c.wall_now() + 60'000'000};
   v.value = blob::copy_of("older, by a faster clock");
   overwrite(ahead, v);
   c.give(1, key, ahead);
@@ -374,7 +374,7 @@ TEST_CASE("a set by a leader that missed another version is answered with the ca
   auto key = c.key_led_by(0);
   record missed;
   version v;
-  v.written = v.value_written = {4711, c.wall_now() - 1'000'000};
+  v.written = {4711, c.wall_now() - 1'000'000};
   v.value = blob::copy_of("v");
   overwrite(missed, v);
   c.give(1, key, missed);

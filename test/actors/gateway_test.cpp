@@ -109,7 +109,7 @@ TEST_CASE("a stand-in takes hints and leads what need not see the key") {
   auto key = c.key_led_by(1);
   record x;
   version v;
-  v.written = v.value_written = {77, c.wall_now()};
+  v.written = {77, c.wall_now()};
   overwrite(x, v);
   CHECK(std::holds_alternative<stored_answer>(
       ask_gateway(c, 0, some_call(c, key, hint_call{"n1", x})).what));

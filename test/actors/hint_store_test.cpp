@@ -26,7 +26,7 @@ view_ptr view_of(bool n1_alive) {
 
 record value(const std::string& text, timestamp clock, node_id node = 5) {
   version v;
-  v.written = v.value_written = {node, clock};
+  v.written = {node, clock};
   v.value = blob::copy_of(text);
   record x;
   overwrite(x, v);

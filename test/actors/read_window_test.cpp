@@ -11,7 +11,7 @@ namespace {
 record value_of(uint64_t clock, std::string_view value) {
   record x;
   version v;
-  v.written = v.value_written = {7, clock};
+  v.written = {7, clock};
   v.value = blob::copy_of(value);
   overwrite(x, std::move(v));
   return x;

@@ -217,7 +217,7 @@ TEST_CASE("a set that others took for older before its replicas were asked again
   // As a counter does that was decided on a value the leader of the set had not heard of.
   auto other = w.held_by(leader, w.key);
   version counted;
-  counted.written = counted.value_written = {4711, w.wall_now() + 1000};
+  counted.written = {4711, w.wall_now() + 1000};
   counted.value = blob::copy_of("14");
   overwrite(other, counted);
   for (size_t i : {1, 2}) {
@@ -274,7 +274,7 @@ TEST_CASE("a hint for a node that is no member goes to the replicas there are") 
   world w;
   record x;
   version v;
-  v.written = v.value_written = {77, w.wall_now()};
+  v.written = {77, w.wall_now()};
   v.value = blob::copy_of("kept");
   overwrite(x, v);
   call c;

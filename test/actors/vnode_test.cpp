@@ -135,7 +135,7 @@ apply_call apply(mutation_kind kind, const std::string& value, record base = {},
 
 record by_another_node(timestamp clock, const std::string& value) {
   version v;
-  v.written = v.value_written = {77, clock};
+  v.written = {77, clock};
   v.value = blob::copy_of(value);
   record x;
   overwrite(x, v);
@@ -465,7 +465,7 @@ TEST_CASE("a decision that did not know a version is refused where that stands b
   auto theirs = by_another_node(w.wall_now(), "theirs");
   w.one(store_call{theirs});
   version v;
-  v.written = v.value_written = {78, w.wall_now() + 1};
+  v.written = {78, w.wall_now() + 1};
   v.value = blob::copy_of("ours");
   record ours;
   overwrite(ours, v);
@@ -486,7 +486,7 @@ TEST_CASE("a decision whose siblings its leader knows is taken where they stand"
   vnode_world w;
   auto siblings = merge(by_another_node(w.wall_now(), "theirs"), [&] {
     version v;
-    v.written = v.value_written = {78, w.wall_now() + 1};
+    v.written = {78, w.wall_now() + 1};
     v.value = blob::copy_of("ours");
     record x;
     overwrite(x, v);
@@ -509,7 +509,7 @@ TEST_CASE("a decision that is held shows only to other leaders") {
   CHECK(w.storage->writes == writes);
   CHECK(w.held() == first);
   version v;
-  v.written = v.value_written = {78, w.wall_now() - 1};
+  v.written = {78, w.wall_now() - 1};
   v.value = blob::copy_of("1y");
   auto other = first;
   overwrite(other, v);
@@ -570,7 +570,7 @@ TEST_CASE("a write that was tried under other lists happens once") {
   SECTION("it was held by its leader and others have written since, who knew it") {
     before.known_until = 0;
     version v;
-    v.written = v.value_written = {78, w.wall_now() - 1};
+    v.written = {78, w.wall_now() - 1};
     v.value = blob::copy_of("z");
     auto later = tried;
     overwrite(later, v);

@@ -13,7 +13,7 @@ namespace {
 
 record some_record(uint64_t clock, const std::string& value) {
   version v;
-  v.written = v.value_written = {5, clock};
+  v.written = {5, clock};
   v.value = blob::copy_of(value);
   record x;
   overwrite(x, v);

@@ -21,7 +21,7 @@ constexpr size_t value_bytes = 1024;
 record record_of(size_t bytes, uint64_t clock = 1'000'000) {
   record x;
   version v;
-  v.written = v.value_written = {7, clock};
+  v.written = {7, clock};
   v.value = blob::copy_of(std::string(bytes, 'v'));
   overwrite(x, std::move(v));
   return x;
@@ -57,7 +57,7 @@ void merge_of_newer(benchmark::State& state) {
   auto old = record_of(value_bytes);
   auto next = old;
   version v;
-  v.written = v.value_written = {9, 2'000'000};
+  v.written = {9, 2'000'000};
   v.value = blob::copy_of("next");
   overwrite(next, std::move(v));
   for (auto _ : state)
@@ -70,7 +70,7 @@ void merge_of_siblings(benchmark::State& state) {
   record b;
   for (int i = 0; i < state.range(0); ++i) {
     version v;
-    v.written = v.value_written = {static_cast<node_id>(i + 1), 1'000'000};
+    v.written = {static_cast<node_id>(i + 1), 1'000'000};
     record x;
     overwrite(x, std::move(v));
     (i % 2 == 0 ? a : b) = merge(i % 2 == 0 ? a : b, x);

@@ -11,7 +11,7 @@ constexpr timestamp forever = UINT64_MAX;
 
 record on(record x, dot written, bool tombstone = false) {
   version v;
-  v.written = v.value_written = written;
+  v.written = written;
   v.tombstone = tombstone;
   v.value = blob::copy_of(tombstone ? "" : "value");
   overwrite(x, v);
@@ -69,7 +69,7 @@ TEST_CASE("a write that changes nothing can write what is there once more") {
   write_anyway(x, there, around);
   CHECK(x.answer.kind == outcome_kind::not_stored);
   REQUIRE(x.next);
-  CHECK(x.keeps_value);
+  CHECK(x.next->kept_cas == cas_unique(there));
   CHECK(x.next->value == there.versions[0].value);
 
   mutation touch;

@@ -309,7 +309,7 @@ TEST_CASE("calls with large values have longer") {
   auto megabytes = [](size_t n) { return blob::copy_of(std::string(n << 20, 'x')); };
   auto store = [&](size_t n) {
     version v;
-    v.written = v.value_written = {1, 1};
+    v.written = {1, 1};
     v.value = megabytes(n);
     store_call x;
     overwrite(x.value, v);

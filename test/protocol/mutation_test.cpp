@@ -22,7 +22,7 @@ constexpr mutation_kind kinds[] = {
 
 record holding(std::string_view value, timestamp expires = 0) {
   version x;
-  x.written = x.value_written = {7, now - 10};
+  x.written = {7, now - 10};
   x.flags = 5;
   x.expires = expires;
   x.value = blob::copy_of(value);
@@ -33,7 +33,7 @@ record holding(std::string_view value, timestamp expires = 0) {
 
 record deleted() {
   version x;
-  x.written = x.value_written = {7, now - 10};
+  x.written = {7, now - 10};
   x.tombstone = true;
   record result;
   overwrite(result, x);
@@ -116,7 +116,7 @@ TEST_CASE("what replaces a value has its own flags and expiry, what changes it k
     auto result = decide(make(kind), current, around);
     CHECK(result.next->flags == 5);
     CHECK(result.next->expires == now + 5);
-    CHECK_FALSE(result.keeps_value);
+    CHECK(result.next->kept_cas == 0);
   }
 }
 
@@ -124,8 +124,8 @@ TEST_CASE("touch keeps the value, its flags and its stamp", "[mutation]") {
   auto current = holding("41", now + 5);
   for (auto kind : {mutation_kind::touch, mutation_kind::get_and_touch}) {
     auto result = decide(make(kind), current, around);
-    CHECK(result.keeps_value);
-    CHECK(result.next->value_written == dot{7, now - 10});
+    CHECK(result.next->kept_cas == cas_unique(current));
+    CHECK(value_clock(*result.next) == now - 10);
     CHECK(result.next->flags == 5);
     CHECK(result.next->expires == now + 99);
     CHECK(result.answer.found.has_value() == (kind == mutation_kind::get_and_touch));
@@ -172,7 +172,7 @@ TEST_CASE("counters wrap around above and stop at zero below", "[mutation]") {
 
 TEST_CASE("of siblings the latest is decided on", "[mutation]") {
   version older;
-  older.written = older.value_written = {1, now - 20};
+  older.written = {1, now - 20};
   older.value = blob::copy_of("7");
   record other;
   overwrite(other, older);
@@ -180,6 +180,33 @@ TEST_CASE("of siblings the latest is decided on", "[mutation]") {
   REQUIRE(both.versions.size() == 2);
   check(make(mutation_kind::increment), both, outcome_kind::number, "42");
   check(make(mutation_kind::add), merge(other, deleted()), outcome_kind::stored, "12");
+}
+
+TEST_CASE("what keeps the value keeps its cas unique, also where siblings go", "[mutation]") {
+  version older;
+  older.written = {1, now - 20};
+  record other;
+  overwrite(other, older);
+  auto both = merge(other, holding("41"));
+  auto alone = cas_unique(holding("41"));
+  REQUIRE(cas_unique(both) != alone);
+  for (auto kind : {mutation_kind::touch, mutation_kind::get_and_touch}) {
+    auto x = both;
+    // Once more, when nothing is beside it.
+    for (timestamp clock : {now, now + 1}) {
+      auto next = decide(make(kind), x, around).next;
+      REQUIRE(next);
+      next->written = {9, clock};
+      overwrite(x, *next);
+      CHECK(x.versions.size() == 1);
+      CHECK(cas_unique(x) == cas_unique(both));
+    }
+    auto next = decide(make(mutation_kind::append), x, around).next;
+    REQUIRE(next);
+    next->written = {9, now + 2};
+    overwrite(x, *next);
+    CHECK(cas_unique(x) > cas_unique(both));
+  }
 }
 
 TEST_CASE("only set needs no read, only set and remove may run twice", "[mutation]") {
@@ -228,7 +255,7 @@ outcome random_outcome(std::mt19937_64& random) {
   if (random() % 2 == 0) {
     version found;
     found.written = {random(), random()};
-    found.value_written = {random(), random()};
+    found.kept_cas = random() % 2 == 0 ? 0 : random();
     found.flags = static_cast<uint32_t>(random());
     found.expires = random() >> random() % 64;
     found.tombstone = random() % 2 == 0;
@@ -274,8 +301,6 @@ TEST_CASE("of many that find a stale value one wins, until it is invalidated aga
     auto result = decide(what, current, around);
     if (result.next) {
       result.next->written = {7, newest_of(current) + 1};
-      if (!result.keeps_value)
-        result.next->value_written = result.next->written;
       overwrite(current, *result.next);
     }
     return static_cast<fetch_result>(result.answer.number);
@@ -305,7 +330,7 @@ TEST_CASE("a fetch wins once what expires soon, and makes what is missing", "[mu
   CHECK_FALSE(decide(look, holding("x", now + 5), around).next.has_value());
   auto soon = decide(look, holding("x", now + 4), around);
   CHECK(soon.next->marks.won);
-  CHECK(soon.keeps_value);
+  CHECK(soon.next->kept_cas == cas_unique(holding("x", now + 4)));
   CHECK(soon.next->expires == now + 4);
   CHECK_FALSE(decide(look, holding("x"), around).next.has_value());
   check(look, {}, outcome_kind::not_found, {});

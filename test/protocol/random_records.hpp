@@ -46,10 +46,9 @@ public:
     auto& x = replicas_[i];
     version next;
     next.written = {100 + i, clock_ += 1 + below(3)};
-    next.value_written = next.written;
     auto before = latest(x.value);
     if (before && !before->tombstone && below(4) == 0) {
-      next.value_written = before->value_written;
+      next.kept_cas = cas_unique(x.value);
       next.value = before->value;
       next.flags = before->flags;
       next.expires = random_();
@@ -79,7 +78,7 @@ inline record random_record(uint64_t seed) {
 inline record with_version(node_id node, timestamp clock, std::string_view value = "x") {
   record x;
   version v;
-  v.written = v.value_written = {node, clock};
+  v.written = {node, clock};
   v.value = blob::copy_of(value);
   overwrite(x, v);
   return x;

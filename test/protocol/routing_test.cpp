@@ -66,6 +66,7 @@ TEST_CASE("the next leader is asked for what did not happen, or may happen twice
     bool asked;
     std::chrono::microseconds wait;
     timestamp above;
+    bool contended = false, last = false, all_again = false;
   };
   constexpr bool says = false, silent = true, changed = false, unchanged = true, no = false;
   const row table[] = {
@@ -74,8 +75,8 @@ TEST_CASE("the next leader is asked for what did not happen, or may happen twice
       {"a connection that was not there", increment, silent, unchanged, far, 0ms, true, 0us, 0},
       {"too late", increment, says, unchanged, soon, 201ms, no, 0us, 0},
       {"too late", set, says, unchanged, soon, 951ms, no, 0us, 0},
-      {"in time for a look", remove, says, unchanged, soon, 200ms, true, 0us, 0},
-      {"without a look", remove, says, unchanged, soon, 201ms, true, 0us, now},
+      {"in time for a look", remove, says, unchanged, soon, 550ms, true, 0us, 0},
+      {"without a look", remove, says, unchanged, soon, 551ms, true, 0us, now},
       {"without a look", remove, says, unchanged, soon, 950ms, true, 0us, now},
       {"too late", remove, says, unchanged, soon, 951ms, no, 0us, 0},
       {"it has decided, by its clock", set, says, changed, soon, 0ms, true, 0us, now + 1},
@@ -86,6 +87,13 @@ TEST_CASE("the next leader is asked for what did not happen, or may happen twice
       {"its time is waited out", set, silent, changed, far, 650ms, true, 300ms, far},
       {"that would be too late", set, silent, changed, far, 651ms, no, 0us, 0},
       {"who answered needs no wait", set, says, changed, far, 651ms, true, 0us, now + 1},
+      {"others were faster", remove, says, unchanged, soon, 0ms, true, 0us, 0, true},
+      {"the last one is lost", remove, says, unchanged, soon, 0ms, true, 0us, 0, false, true},
+      {"at all of them", remove, says, unchanged, soon, 0ms, true, 0us, now, true, true, true},
+      {"at all of them", remove, says, unchanged, soon, 950ms, true, 0us, now, true, true, true},
+      {"at all of them", remove, says, unchanged, soon, 951ms, no, 0us, 0, true, true},
+      {"at all of them", remove, says, changed, soon, 0ms, true, 0us, now + 1, true, true},
+      {"at all of them", increment, says, unchanged, soon, 0ms, true, 0us, 0, true, true},
   };
   for (auto& x : table) {
     CAPTURE(x.what, x.elapsed.count());
@@ -93,6 +101,8 @@ TEST_CASE("the next leader is asked for what did not happen, or may happen twice
     last.silent = x.silent;
     last.unchanged = x.unchanged;
     last.repeatable = repeatable(x.write);
+    last.contended = x.contended;
+    last.last = x.last;
     last.decides = {x.until, soon};
     last.now = now;
     last.wall_now = now;
@@ -102,6 +112,7 @@ TEST_CASE("the next leader is asked for what did not happen, or may happen twice
       continue;
     CHECK(next->wait == x.wait);
     CHECK(next->above == x.above);
+    CHECK(next->all_again == x.all_again);
   }
 }
 

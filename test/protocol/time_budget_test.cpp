@@ -50,10 +50,10 @@ TEST_CASE("an operation is tried for as long as its last attempt can end within 
             200ms,
             600ms,
             1250ms},
-           {"a delete", {of(kind::remove), false}, 200ms, 950ms, 600ms, 1500ms},
+           {"a delete", {of(kind::remove), false}, 550ms, 950ms, 600ms, 1500ms},
            {"one that another node asked for",
             {of(kind::remove), true},
-            200ms,
+            550ms,
             950ms,
             600ms,
             400ms},
@@ -79,6 +79,9 @@ TEST_CASE("an operation is tried for as long as its last attempt can end within 
   // What limits.hpp says of the longest chains.
   CHECK(limits::attempts_until + limits::lead_deadline <= limits::request_deadline);
   CHECK(limits::blind_attempts_until + limits::blind_lead_deadline <= limits::request_deadline);
+  // A look that comes to nothing is over, and its refusal here, before the last blind attempt.
+  CHECK(limits::delete_looks_until + limits::repeatable_decide_within + 2 * limits::doubt_pause <=
+        limits::blind_attempts_until);
 }
 
 TEST_CASE("no leader is waited for longer than the client waits") {
@@ -127,6 +130,8 @@ TEST_CASE("a write is decided again a few times, and longer where it was tried b
        }) {
     CAPTURE(elapsed.count(), rounds, tried);
     CHECK(budget.may_decide_again(elapsed, rounds, tried) == may);
+    // Its leader has no longer, whatever the next one is asked for.
+    CHECK(time_budget{of(kind::remove), false}.may_decide_again(elapsed, rounds, tried) == may);
   }
 }
 

@@ -225,10 +225,39 @@ TEST_CASE("a cas unique is never zero, grows with the value and is kept by touch
     before = cas_unique(x);
   }
   auto touched = make(2, 500);
-  touched.value_written = x.versions[0].value_written;
+  touched.kept_cas = before;
   overwrite(x, touched);
   CHECK(cas_unique(x) == before);
   CHECK(cas_unique(x) >> 12 == 199);
+}
+
+TEST_CASE("a record that was stored when touched versions had the dot of their value is read") {
+  auto before = cas_unique(with_version(3, 70));
+  for (uint8_t shape : {2, 2 | 128}) {
+    std::string bytes;
+    byte_writer out{bytes};
+    out.varint(1);
+    out.u64(7);
+    out.u64(100);
+    out.varint(1);
+    out.u8(shape);
+    out.varint(0);
+    out.varint(0);
+    // Nobody wrote both.
+    if (shape & 128)
+      out.u64(before);
+    out.u64(3);
+    out.u64(70);
+    out.bytes("x");
+    byte_reader in{std::string_view{bytes}};
+    auto x = decode_record(in);
+    REQUIRE(in.done() == (shape == 2));
+    if (shape != 2)
+      continue;
+    CHECK(x.versions[0].written == dot{7, 100});
+    CHECK(x.versions[0].value.view() == "x");
+    CHECK(cas_unique(x) == before);
+  }
 }
 
 TEST_CASE("a cas unique tells a value from the same value with a sibling behind it") {
@@ -346,13 +375,14 @@ TEST_CASE("bytes that break a record's invariants are refused") {
   CHECK_FALSE(parse(raw(0, 11, 0)));
   CHECK_FALSE(parse(raw(1, 0, 0)));
   CHECK(parse(raw(0, 0, 16 + 32 + 64)));
+  // A cas unique that was kept, and is not there.
   CHECK_FALSE(parse(raw(0, 0, 128)));
 }
 
 TEST_CASE("a stored version is shadowed only by a concurrent one that clients see instead") {
   auto written = [](node_id node, timestamp clock, std::string_view value) {
     version v;
-    v.written = v.value_written = {node, clock};
+    v.written = {node, clock};
     v.value = blob::copy_of(value);
     return v;
   };

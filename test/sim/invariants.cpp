@@ -46,7 +46,7 @@ void invariants::acknowledged(const std::string& key, const operation& x) {
   for (auto& node : nodes_)
     for (auto& v : node.has[key].versions)
       // Two nodes whose clocks are ahead come to the same clock values.
-      if (v.value_written.clock == x.result.cas >> cas_clock_shift &&
+      if (value_clock(v) == x.result.cas >> cas_clock_shift &&
           (cas_unique(node.has[key]) == x.result.cas || cas_unique({{}, {v}}) == x.result.cas))
         written = std::min(written, v.written, latest_order{});
   if (written.node == 0)

@@ -161,7 +161,7 @@ TEST_CASE("differing replicas are found") {
   x.key = blob::copy_of("key");
   x.partition = partition_of(key_hash("key"), view.topo.settings.partitions);
   record r;
-  overwrite(r, version{{1, 1}, {1, 1}, 0, 0, false, blob::copy_of("value"), {}});
+  overwrite(r, version{{1, 1}, 0, 0, 0, false, blob::copy_of("value"), {}});
   x.what = store_call{r};
   auto replica = cluster->index_of(view.topo.members[view.replica_places(x.partition)[0]].name);
   auto& vnodes = cluster->node(replica).vnodes;

@@ -10,6 +10,7 @@
 #include <catch2/catch.hpp>
 
 #include "protocol/errc.hpp"
+#include "storage/identity_codec.hpp"
 #include "test/support/memory_env.hpp"
 
 using namespace kai;
@@ -113,9 +114,11 @@ TEST_CASE("a directory that is not this node's or not usable is refused with the
     check_refused(options, errc::bad_configuration, "belongs to node n1, not to n2");
   }
   SECTION("a newer version") {
-    identity.replace(identity.find(" 2\n"), 3, " 3\n");
+    auto first_line = [](uint64_t format) { return "kai-directory " + std::to_string(format); };
+    REQUIRE(identity.starts_with(first_line(directory_format)));
+    identity.replace(0, first_line(directory_format).size(), first_line(directory_format + 1));
     env.overwrite("/kai/node/identity", identity);
-    identity.replace(identity.find(" 3\n"), 3, " 4\n");
+    check_refused(options, errc::incompatible, "was made by a newer kai");
   }
   SECTION("an identity that is cut short") {
     env.overwrite("/kai/node/identity", identity.substr(0, 40));
@@ -155,9 +158,10 @@ TEST_CASE("a directory that is not this node's or not usable is refused with the
   }
 }
 
-TEST_CASE("a directory of an older format is read") {
+TEST_CASE("a directory of an older format is read, and is of the new one then") {
   memory_env env;
   { REQUIRE(node_directory::open(options_of(env))); }
+  auto now = "kai-directory " + std::to_string(directory_format) + "\n";
   std::string body = "\nnode 000000000000002b\nname n1\ncluster 000000000000004d\nvnodes 3\n";
   for (auto [format, end] : {std::pair{"1", "emptying 0\nchecksum 87d07b157410ea54\n"},
                              {"2", "checksum 416abc9be150931f\n"}}) {
@@ -165,6 +169,7 @@ TEST_CASE("a directory of an older format is read") {
     auto opened = node_directory::open(options_of(env));
     REQUIRE(opened);
     CHECK((*opened)->identity() == directory_identity{43, "n1", 3});
+    CHECK(env.contents("/kai/node/identity").starts_with(now));
   }
   // It was being emptied: nothing that ever ran left it like that.
   env.overwrite("/kai/node/identity",

@@ -214,7 +214,7 @@ TEST_CASE("a footprint follows the latest version") {
   CHECK(footprint_of("key", mark) == footprint{footprint::state::tombstone, 0});
   record other;
   version v;
-  v.written = v.value_written = {8, 2};
+  v.written = {8, 2};
   v.value = blob::copy_of("later");
   overwrite(other, v);
   CHECK(footprint_of("key", merge(mark, other)) == footprint{footprint::state::live, 8});

@@ -17,7 +17,7 @@ inline partition_id partition_for(std::string_view key) {
 inline record sample_record(uint64_t clock, std::string_view value, bool tombstone = false) {
   record x;
   version v;
-  v.written = v.value_written = {7, clock};
+  v.written = {7, clock};
   v.tombstone = tombstone;
   if (!tombstone)
     v.value = blob::copy_of(value);
@@ -33,7 +33,7 @@ inline record random_record(std::mt19937_64& random) {
     record x;
     version v;
     v.written = {random() % 5 + 1, random() % 100000 + 1000};
-    v.value_written = random() % 3 == 0 ? dot{random() % 5 + 1, random() % 1000 + 1} : v.written;
+    v.kept_cas = random() % 3 == 0 ? random() : 0;
     v.flags = random() % 2 == 0 ? 0 : static_cast<uint32_t>(random());
     v.expires = random() % 2 == 0 ? 0 : random() >> 10;
     v.tombstone = random() % 4 == 0;

@@ -110,7 +110,7 @@ void tiny_server::retrieve(const command& x, output& out) {
     auto with_cas = x.op == verb::gets || x.op == verb::gats;
     if (x.op == verb::gat || x.op == verb::gats)
       copy = write(x, key).found.value();
-    access_.note(key_hash(key.view()), found->value_written.clock, now_);
+    access_.note(key_hash(key.view()), value_clock(*found), now_);
     append_value(out, key.view(), copy, with_cas ? cas_unique(current) : 0);
   }
   if (!x.more)
@@ -150,8 +150,6 @@ outcome tiny_server::write(const command& x, const blob& key) {
   auto decided = decide(what, current, {now_, flushed_, value_bytes_max});
   if (decided.next) {
     decided.next->written = {1, ++now_};
-    if (!decided.keeps_value)
-      decided.next->value_written = decided.next->written;
     overwrite(current, *decided.next);
   }
   return decided.answer;
