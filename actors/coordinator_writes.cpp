@@ -1,3 +1,4 @@
+// long: all steps of one write, in the order in which they come
 #include "actors/coordinator_work.hpp"
 
 namespace kai {
@@ -121,25 +122,25 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
 void batch_work::try_next_leader(operation& op, failed_answer why) {
   auto& w = *op.write;
   auto& context = st_.loop->context();
-  lost_leader last;
-  last.silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
-  last.unchanged = why.unchanged;
-  last.repeatable = repeatable(w.what);
-  last.contended = why.reason == errc::contended;
-  last.last = !choose_leader(places(op), st_.view->alive, w.tried);
-  last.decides = w.decides;
-  last.now = context.now();
-  last.wall_now = context.wall_clock();
-  auto next = ask_next_leader(last, budget(op), elapsed());
+  lost_leader lost;
+  lost.silent = why.reason == errc::peer_down || why.reason == errc::timed_out;
+  lost.unchanged = why.unchanged;
+  lost.repeatable = repeatable(w.what);
+  lost.contended = why.reason == errc::contended;
+  lost.last = !choose_leader(places(op), st_.view->alive, w.tried);
+  lost.decides = w.decides;
+  lost.now = context.now();
+  lost.wall_now = context.wall_clock();
+  auto next = ask_next_leader(lost, budget(op), elapsed());
   if (!next)
     return fail(op, std::move(why));
   w.above = std::max(w.above, next->above);
   if (next->all_again)
     w.tried.clear();
   w.may_have_happened = w.may_have_happened || !why.unchanged;
-  w.doubtful = w.doubtful || last.silent ||
+  w.doubtful = w.doubtful || lost.silent ||
                (always_writable(w.what) && why.reason == errc::quorum_failed && why.unchanged);
-  w.refused = w.refused || !last.silent;
+  w.refused = w.refused || !lost.silent;
   w.full = w.full || why.reason == errc::out_of_memory;
   ++op.round;
   if (next->wait.count() == 0)

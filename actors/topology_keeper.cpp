@@ -69,43 +69,16 @@ caf::result<bool> start(pointer self) {
   return promise;
 }
 
-/// Per member of `now`, whether this node sees it alive.
-std::vector<bool> alive_in(const topology_state& st, const topology& now) {
-  std::vector<bool> result;
+/// By what this node knows of its connections and of the others'.
+reachability reachable_in(const topology_state& st, const topology& now) {
+  reachability result;
   for (auto& x : now.members) {
     auto found = st.view ? st.view->topo.find(x.name) : nullptr;
-    result.push_back(found &&
-                     st.view->alive[static_cast<size_t>(found - st.view->topo.members.data())]);
+    auto index = found ? static_cast<size_t>(found - st.view->topo.members.data()) : 0;
+    result.alive.push_back(found && st.view->alive[index]);
+    result.unsure.push_back(found && st.view->unsure[index]);
   }
   return result;
-}
-
-/// That a member is not alive for this node only, perhaps, where others can be asked; none: it is
-/// dead, or alive.
-caf::error doubt_of(const topology_state& st, const std::string& name) {
-  auto found = st.view ? st.view->topo.find(name) : nullptr;
-  if (!found)
-    return caf::none;
-  auto& view = *st.view;
-  auto others = std::count(view.alive.begin(), view.alive.end(), true) - view.alive[view.self];
-  if (!view.unsure[static_cast<size_t>(found - view.topo.members.data())] || others == 0)
-    return caf::none;
-  return failure(errc::refused, "this node does not reach " + quoted(name) +
-                                    ", but no other member has said that it does not either: " +
-                                    "try again, or through another node");
-}
-
-/// Why the newcomer can not be taken in; none: it can.
-caf::error objection(const topology_state& st, const topology& now, const member& newcomer) {
-  auto known = now.find(newcomer.name);
-  if (!known)
-    return caf::none;
-  if (known->id == newcomer.id)
-    return failure(errc::refused, quoted(known->name) + " is a member already");
-  auto index = static_cast<size_t>(known - now.members.data());
-  if (known->name == st.context->name || alive_in(st, now)[index])
-    return failure(errc::refused, "a member named " + quoted(known->name) + " is alive");
-  return doubt_of(st, known->name);
 }
 
 /// At a member: a node wants to join. One that comes with the name of a member that is gone takes
@@ -120,11 +93,15 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
   auto known = st.current.find(newcomer->name);
   if (known && known->id == newcomer->id)
     return encode_blob(st.current).str();
-  if (auto err = objection(st, st.current, *newcomer))
+  auto objection = [self, x = *newcomer](const topology& now) {
+    auto& st = self->state;
+    return objection_to(now, x, st.context->name, reachable_in(st, now));
+  };
+  if (auto err = objection(st.current))
     return err;
   auto promise = self->make_response_promise<std::string>();
-  auto apply = [self, x = *newcomer](const topology& now) -> caf::expected<topology> {
-    if (auto err = objection(self->state, now, x))
+  auto apply = [objection, x = *newcomer](const topology& now) -> caf::expected<topology> {
+    if (auto err = objection(now))
       return err;
     return with_member(now, x);
   };
@@ -152,9 +129,10 @@ caf::expected<topology> apply_order(const topology_state& st, const change_order
   switch (order.what) {
   case change_order::kind::leave: return with_leaving(now, order.name, order.forced);
   case change_order::kind::remove: {
-    auto next = with_removed(now, order.name, alive_in(st, now), order.forced);
+    auto who = reachable_in(st, now);
+    auto next = with_removed(now, order.name, who.alive, order.forced);
     if (next)
-      if (auto err = doubt_of(st, order.name))
+      if (auto err = doubt_of(now, order.name, who))
         return err;
     return next;
   }
@@ -219,7 +197,7 @@ caf::result<uint64_t> on_order(pointer self, const change_order& order) {
   auto& st = self->state;
   if (st.current.epoch == 0 || st.age_unsettled)
     return failure(errc::not_a_member, "this node is not a member itself yet");
-  auto alive = alive_in(st, st.current);
+  auto alive = reachable_in(st, st.current).alive;
   auto present = static_cast<size_t>(std::count(alive.begin(), alive.end(), true));
   if (present * 2 <= alive.size() && order.what != change_order::kind::filled) {
     if (order.forced && order.what == change_order::kind::remove)

@@ -19,11 +19,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view first_line = "kai backup, format 1\n";
-constexpr int format = 1;
+/// Format 1, in which no version has a cas unique that it kept, is read as well.
+constexpr int format = 2;
+constexpr int format_min = 1;
 constexpr const char* summary_name = "backup.json";
 /// A key or record in a file that claims more is damaged.
 constexpr uint64_t part_bytes_max = uint64_t{1} << 31;
+
+std::string first_line(int x) { return fmt::format("kai backup, format {}\n", x); }
 
 fs::path file_of(const fs::path& directory, partition_id partition) {
   return directory / fmt::format("partition-{:05}", partition);
@@ -89,7 +92,7 @@ bool read_part(std::istream& in, std::string& part) {
 backup_writer::backup_writer(const fs::path& directory, partition_id partition)
     : path_(file_of(directory, partition)),
       out_(unfinished(path_), std::ios::binary | std::ios::trunc), partition_(partition) {
-  out_ << first_line;
+  out_ << first_line(format);
 }
 
 void backup_writer::add(std::string_view key, const record& value) {
@@ -120,8 +123,9 @@ caf::error read_backup(const fs::path& directory, partition_id partition,
   std::ifstream in{path, std::ios::binary};
   if (!in)
     return failed(path, "read");
-  std::string line(first_line.size(), '\0');
-  if (!in.read(line.data(), static_cast<std::streamsize>(line.size())) || line != first_line)
+  auto line = first_line(format);
+  if (!in.read(line.data(), static_cast<std::streamsize>(line.size())) ||
+      (line != first_line(format) && line != first_line(format_min)))
     return damaged(path, "it does not begin as a backup of this format");
   uint64_t keys = 0;
   for (std::string key, packed;; ++keys) {
@@ -176,7 +180,7 @@ caf::expected<backup_summary> read_summary(const fs::path& directory) {
                    directory.string() + " holds no whole backup: there is no " + summary_name);
   auto x = nlohmann::json::parse(in, nullptr, false);
   try {
-    if (x.at("format") != format)
+    if (int found = x.at("format"); found < format_min || found > format)
       return failure(errc::incompatible, path.string() + " is of another format");
     backup_summary result;
     result.cluster_id = std::stoull(x.at("cluster").get<std::string>(), nullptr, 16);

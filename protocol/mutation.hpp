@@ -103,8 +103,8 @@ struct outcome {
   friend bool operator==(const outcome&, const outcome&) = default;
 };
 
-/// What to answer, and what to write if anything. `next` has no dot yet, and the answer's `cas` is 0
-/// until it has.
+/// What to answer, and what to write if anything. `next` has no dot yet, and the answer's `cas` is
+/// 0 until it has.
 struct decision {
   outcome answer;
   std::optional<version> next;

@@ -151,6 +151,28 @@ size_t live_sources(const topology& x, size_t partition, const std::vector<bool>
 
 } // namespace
 
+caf::error doubt_of(const topology& now, const std::string& name, const reachability& who) {
+  auto found = now.find(name);
+  auto others = std::count(who.alive.begin(), who.alive.end(), true) > 1;
+  if (!found || !others || !who.unsure[static_cast<size_t>(found - now.members.data())])
+    return caf::none;
+  return refused("this node does not reach " + quoted(name) +
+                 ", but no other member has said that it does not either: try again, or through "
+                 "another node");
+}
+
+caf::error objection_to(const topology& now, const member& newcomer, const std::string& asked,
+                        const reachability& who) {
+  auto known = now.find(newcomer.name);
+  if (!known)
+    return caf::none;
+  if (known->id == newcomer.id)
+    return refused(quoted(known->name) + " is a member already");
+  if (known->name == asked || who.alive[static_cast<size_t>(known - now.members.data())])
+    return refused("a member named " + quoted(known->name) + " is alive");
+  return doubt_of(now, known->name, who);
+}
+
 caf::expected<topology> with_member(const topology& now, member newcomer) {
   if (auto err = validate(now))
     return err;

@@ -16,6 +16,22 @@
 /// target is the list in force. See README.md for why nothing is lost or missed on the way.
 namespace kai {
 
+/// Whom the member that is asked for a change reaches; per member of the topology.
+struct reachability {
+  /// Itself included.
+  std::vector<bool> alive;
+  /// Not alive for it, but perhaps for others: none of these has said that it does not reach it.
+  std::vector<bool> unsure;
+};
+
+/// That the member may be alive for others, who can be asked; none: it is alive, or dead.
+caf::error doubt_of(const topology& now, const std::string& name, const reachability& who);
+
+/// Why the member `asked` does not take `newcomer` in; none: it may be tried. One with the name of
+/// a member is to take the place of a dead one.
+caf::error objection_to(const topology& now, const member& newcomer, const std::string& asked,
+                        const reachability& who);
+
 /// `now` with `newcomer`, which is `arriving`, then `joining` until the partitions that are meant
 /// for it are there. One with the name of a member takes that member's place: its lists stay while
 /// the zone is the same, and it is refilled.

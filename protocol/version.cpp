@@ -155,6 +155,17 @@ private:
   uint64_t hash_;
 };
 
+uint64_t make_cas(timestamp clock, uint64_t hash) {
+  auto result = clock << cas_clock_shift | (hash & 0xfff);
+  return result == 0 ? 1 : result;
+}
+
+uint64_t cas_of(const dot& written) {
+  return make_cas(written.clock, XXH3_64bits(&written, sizeof(dot)));
+}
+
+uint64_t value_cas(const version& x) { return x.kept_cas != 0 ? x.kept_cas : cas_of(x.written); }
+
 } // namespace
 
 uint64_t digest_of(std::string_view key, const record& x) {
@@ -219,21 +230,6 @@ timestamp newest_of(const record& x) {
     result = std::max(result, seen.clock);
   return result;
 }
-
-namespace {
-
-uint64_t make_cas(timestamp clock, uint64_t hash) {
-  auto result = clock << cas_clock_shift | (hash & 0xfff);
-  return result == 0 ? 1 : result;
-}
-
-uint64_t cas_of(const dot& written) {
-  return make_cas(written.clock, XXH3_64bits(&written, sizeof(dot)));
-}
-
-uint64_t value_cas(const version& x) { return x.kept_cas != 0 ? x.kept_cas : cas_of(x.written); }
-
-} // namespace
 
 uint64_t cas_unique(const record& x) {
   if (x.versions.size() == 1)

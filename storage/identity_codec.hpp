@@ -21,8 +21,8 @@ inline constexpr uint64_t directory_format = 4;
 ///     checksum 8d3f...            XXH3 of everything above
 ///
 /// Up to format 3 a version that kept its value had the dot of that (see encode of a record); it is
-/// still read. Formats 1 and 2 have a line `cluster` after the name, which nobody ever went by; format 1 has a
-/// line `emptying 0` before the checksum.
+/// still read. Formats 1 and 2 have a line `cluster` after the name, which nobody ever went by;
+/// format 1 has a line `emptying 0` before the checksum.
 std::string to_text(const directory_identity& x);
 
 /// errc::incompatible for a newer version's, errc::damaged for what is no identity.

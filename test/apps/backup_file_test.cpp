@@ -72,6 +72,21 @@ TEST_CASE("a partition's records survive their backup") {
   CHECK(w.found.empty());
 }
 
+TEST_CASE("a partition's records of format 1 are read, of a later one than ours not") {
+  world w;
+  w.write();
+  auto whole = w.bytes();
+  auto digit = whole.find(" 2\n") + 1;
+  REQUIRE(digit == std::string{"kai backup, format "}.size());
+  whole[digit] = '1';
+  w.replace(whole);
+  REQUIRE_FALSE(w.read());
+  CHECK(w.found == w.records);
+  whole[digit] = '3';
+  w.replace(whole);
+  CHECK(w.read() == errc::damaged);
+}
+
 TEST_CASE("a backup that is cut, longer, or changed in one bit is damaged") {
   world w;
   w.write();
@@ -119,8 +134,13 @@ TEST_CASE("a summary survives, and others are refused") {
   };
   CHECK(put("{}") == errc::damaged);
   CHECK(put("no json") == errc::damaged);
-  CHECK(put(R"({"format":2})") == errc::incompatible);
-  CHECK(put(R"({"format":1,"cluster":"1","partitions":3,"keys":1,"bytes":1})") == errc::damaged);
+  CHECK(put(R"({"format":3})") == errc::incompatible);
+  for (auto* format : {"1", "2"}) {
+    auto text = std::string{R"({"format":)"} + format + R"(,"cluster":"1","keys":1,"bytes":1)";
+    CHECK(put(text + R"(,"partitions":3})") == errc::damaged);
+    std::ofstream{w.directory / "backup.json", std::ios::trunc} << text + R"(,"partitions":4})";
+    CHECK(read_summary(w.directory));
+  }
 }
 
 TEST_CASE("a backup goes to a directory of its own") {

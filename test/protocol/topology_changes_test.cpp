@@ -1,3 +1,4 @@
+// long: each change that a topology can make, with its refusals
 #include "protocol/topology_changes.hpp"
 
 #include <algorithm>
@@ -271,6 +272,49 @@ TEST_CASE("only what is dead is removed, and not what may be the last to have so
   CHECK_FALSE(validate(forced));
   CHECK_FALSE(forced.find("b"));
   CHECK(forced.find("c")->state == member_state::up);
+}
+
+TEST_CASE("a member that others may reach is not taken for dead") {
+  auto now = cluster_of({"a", "b", "c"});
+  struct row {
+    const char* what;
+    std::vector<bool> alive, unsure;
+    bool doubted;
+  };
+  for (auto& x : std::vector<row>{
+           {"alive", {true, true, true}, {false, false, false}, false},
+           {"dead for all", {true, false, true}, {false, false, false}, false},
+           {"nobody else has said so", {true, false, true}, {false, true, false}, true},
+           {"nobody else is there to ask", {true, false, false}, {false, true, true}, false},
+           {"another one", {true, true, false}, {false, false, true}, false},
+       }) {
+    CAPTURE(x.what);
+    auto doubt = doubt_of(now, "b", {x.alive, x.unsure});
+    CHECK((doubt == errc::refused) == x.doubted);
+    CHECK((x.doubted || !doubt));
+    CHECK_FALSE(doubt_of(now, "x", {x.alive, x.unsure}));
+  }
+}
+
+TEST_CASE("a newcomer takes a name of the cluster only where its member is dead") {
+  auto now = cluster_of({"a", "b", "c"});
+  auto other = named("b");
+  other.id = 77;
+  const reachability all{{true, true, true}, {false, false, false}};
+  const reachability dead{{true, false, true}, {false, false, false}};
+  const reachability unsure{{true, false, true}, {false, true, false}};
+  CHECK_FALSE(objection_to(now, named("d"), "a", unsure));
+  CHECK_FALSE(objection_to(now, other, "a", dead));
+  auto why = [&](const member& x, const std::string& asked, const reachability& who) {
+    auto err = objection_to(now, x, asked, who);
+    CHECK(err == errc::refused);
+    return message_of(err);
+  };
+  CHECK_THAT(why(*now.find("b"), "a", all), Contains("member already"));
+  CHECK_THAT(why(other, "a", all), Contains("'b' is alive"));
+  // It answers itself, whatever it knows of its own connections.
+  CHECK_THAT(why(other, "b", dead), Contains("'b' is alive"));
+  CHECK_THAT(why(other, "a", unsure), Contains("does not reach 'b'"));
 }
 
 TEST_CASE("the only copy that is removed by force leaves empty partitions elsewhere") {
