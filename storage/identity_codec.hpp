@@ -20,7 +20,7 @@ inline constexpr uint64_t directory_format = 4;
 ///     vnodes 2
 ///     checksum 8d3f...            XXH3 of everything above
 ///
-/// Up to format 3 a version that kept its value had the dot of that (see encode of a record); it is
+/// Up to format 3 a version that kept its value had the dot of that (see decode_record); it is
 /// still read. Formats 1 and 2 have a line `cluster` after the name, which nobody ever went by;
 /// format 1 has a line `emptying 0` before the checksum.
 std::string to_text(const directory_identity& x);
