@@ -51,7 +51,7 @@ public:
   bool is_open() const { return db_ != nullptr; }
   leveldb::DB* operator->() { return db_.get(); }
   start_state state() const { return state_; }
-  log_syncing_env& env() { return env_; }
+  leveldb_env& env() { return env_; }
   const std::string& directory() const { return directory_; }
 
   /// Where the last damaged directory went; empty if none did.
@@ -68,7 +68,7 @@ private:
   uint64_t log_bytes();
 
   std::string directory_;
-  log_syncing_env env_;
+  leveldb_env env_;
   notable_lines notable_;
   std::unique_ptr<leveldb::Cache> cache_;
   std::unique_ptr<const leveldb::FilterPolicy> filter_;

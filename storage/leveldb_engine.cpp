@@ -256,7 +256,7 @@ caf::error leveldb_engine::flush() {
   report_notable();
   if (failing_.empty() && options_.sync == sync_mode::interval && dirty_) {
     // An empty batch is a record in the log like any other, so with `sync` LevelDB appends it and
-    // syncs the whole log file; the logs before it log_syncing_env has synced.
+    // syncs the whole log file; the logs before it leveldb_env has synced.
     leveldb::WriteBatch nothing;
     auto status = database_->Write(write_options(true), &nothing);
     if (status.ok() && database_.env().take_failure())

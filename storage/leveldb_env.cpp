@@ -15,7 +15,7 @@ constexpr size_t lines_max = 32;
 
 class log_file final : public leveldb::WritableFile {
 public:
-  log_file(log_syncing_env& env, leveldb::WritableFile* target) : env_(env), target_(target) {}
+  log_file(leveldb_env& env, leveldb::WritableFile* target) : env_(env), target_(target) {}
 
   ~log_file() override {
     if (dirty_ && !target_->Sync().ok())
@@ -42,18 +42,35 @@ public:
   }
 
 private:
-  log_syncing_env& env_;
+  leveldb_env& env_;
   std::unique_ptr<leveldb::WritableFile> target_;
   bool dirty_ = false;
 };
 
+class table_file final : public leveldb::WritableFile {
+public:
+  explicit table_file(leveldb::WritableFile* target) : target_(target) {}
+
+  leveldb::Status Append(const leveldb::Slice& data) override { return target_->Append(data); }
+  leveldb::Status Close() override { return target_->Close(); }
+  leveldb::Status Flush() override { return leveldb::Status::OK(); }
+  leveldb::Status Sync() override { return target_->Sync(); }
+
+private:
+  std::unique_ptr<leveldb::WritableFile> target_;
+};
+
 } // namespace
 
-leveldb::Status log_syncing_env::NewWritableFile(const std::string& name,
-                                                 leveldb::WritableFile** file) {
+leveldb::Status leveldb_env::NewWritableFile(const std::string& name,
+                                             leveldb::WritableFile** file) {
   auto status = EnvWrapper::NewWritableFile(name, file);
-  if (status.ok() && sync_logs_ && name.ends_with(".log"))
+  if (!status.ok())
+    return status;
+  if (sync_logs_ && name.ends_with(".log"))
     *file = new log_file{*this, *file};
+  else if (name.ends_with(".ldb"))
+    *file = new table_file{*file};
   return status;
 }
 

@@ -9,7 +9,7 @@
 
 namespace kai {
 
-/// LevelDB's environment with two additions.
+/// LevelDB's environment with two changes.
 ///
 /// Syncs a write-ahead log before LevelDB turns to the next one. LevelDB 1.23 does not: a synced
 /// write reaches the disk with the log that it is in, while the end of the log before may still be
@@ -17,11 +17,14 @@ namespace kai {
 /// would promise too much. Costs one fsync per write buffer filled. Also notes when that sync, or
 /// the close, fails, which LevelDB would not hear.
 ///
+/// Hands tables to the system in pieces as large as the target's buffer (64 KB on a disk), where
+/// LevelDB does it block by block: a system call for each 4 KB that a compaction writes, though
+/// nobody reads a table before it has been synced and closed.
+///
 /// May be used by several threads, as LevelDB does.
-class log_syncing_env final : public leveldb::EnvWrapper {
+class leveldb_env final : public leveldb::EnvWrapper {
 public:
-  log_syncing_env(leveldb::Env* target, bool sync_logs)
-      : EnvWrapper(target), sync_logs_(sync_logs) {}
+  leveldb_env(leveldb::Env* target, bool sync_logs) : EnvWrapper(target), sync_logs_(sync_logs) {}
 
   leveldb::Status NewWritableFile(const std::string& name, leveldb::WritableFile** file) override;
 
