@@ -156,8 +156,13 @@ caf::result<std::string> filled(pointer self) {
   return promise;
 }
 
-/// How many hints this node holds for the member of that name; "unknown" while it counts still.
+/// How many hints this node holds for the member of that name; "unknown" while it counts still, or
+/// takes the member for down and may keep more at any moment.
 caf::result<std::string> hints_for(pointer self, const std::string& name) {
+  auto& view = self->state.view;
+  auto who = view ? view->topo.find(name) : nullptr;
+  if (who && !view->alive[static_cast<size_t>(who - view->topo.members.data())])
+    return std::string{"unknown"};
   auto promise = self->make_response_promise<std::string>();
   gather(self, [promise, name](const vnode_report& held) mutable {
     auto found = held.hints.held.find(name);
@@ -298,7 +303,7 @@ json status_document(const status_survey& x) {
           {"waiting_for", std::move(waiting)},
           {"moves", topo.moves.size()},
           {"progress", progress_document(topo, arrivals_of(x), x.progress, x.time)},
-          {"warning", zone_warning(topo)},
+          {"warning", copies_warning(topo)},
           {"members", std::move(members)}};
 }
 
@@ -388,7 +393,7 @@ json ring_document(const topology& topo, const std::vector<arrivals>& reports) {
   return {{"epoch", topo.epoch},
           {"partitions", std::move(partitions)},
           {"moves", moves_document(topo, reports)},
-          {"warning", zone_warning(topo)}};
+          {"warning", copies_warning(topo)}};
 }
 
 caf::result<std::string> ring(pointer self) {

@@ -69,6 +69,8 @@ caf::expected<topology> changed_by(const topology& now, const std::vector<std::s
   return planned ? std::move(*planned) : std::move(*next);
 }
 
+namespace {
+
 std::string zone_warning(const topology& x) {
   std::set<std::string> zones;
   for (auto& m : x.members)
@@ -87,6 +89,18 @@ std::string zone_warning(const topology& x) {
   return "the replicas of " + std::to_string(crowded) + " partitions share a zone: there are " +
          std::to_string(zones.size()) + " zones for " + std::to_string(x.settings.replicas) +
          " replicas";
+}
+
+} // namespace
+
+std::string copies_warning(const topology& x) {
+  auto staying = static_cast<size_t>(
+      std::count_if(x.members.begin(), x.members.end(), [](auto& m) { return stays(m.state); }));
+  if (staying >= x.settings.replicas)
+    return zone_warning(x);
+  return "there are " + std::to_string(staying) + " members for " +
+         std::to_string(x.settings.replicas) + " replicas: each key is at " +
+         std::to_string(staying) + " only";
 }
 
 json plan_document(const topology& now, const topology& next, const holdings& held) {

@@ -56,7 +56,8 @@ nlohmann::ordered_json progress_document(const topology& now, const std::vector<
                                          const change_progress& past,
                                          change_progress::duration time);
 
-/// Partitions whose replicas lie in fewer zones than there could be, as one line; empty: none.
-std::string zone_warning(const topology& x);
+/// That keys have fewer replicas than the cluster was founded for, or replicas that share a zone;
+/// empty: neither.
+std::string copies_warning(const topology& x);
 
 } // namespace kai

@@ -13,32 +13,38 @@ using slot = connection_state::slot;
 using memcache::codec;
 using memcache::verb;
 
-void count_outcome(counters& count, verb op, const outcome& x) {
-  auto hit = x.kind != outcome_kind::not_found;
+/// As memcached does: to count what is no number is neither hit nor miss, and what sets an expiry
+/// while it reads is a touch.
+void count_outcome(counters& count, const slot& s, const outcome& x) {
+  auto missed = x.kind == outcome_kind::not_found;
+  auto count_one = [&](uint64_t& hits, uint64_t& misses) {
+    hits += x.changes();
+    misses += missed;
+  };
   count.stored += x.kind == outcome_kind::stored;
-  switch (op) {
+  switch (s.op) {
   case verb::meta_get:
+    if (s.extras.sets_exptime && !missed) {
+      ++count.cmd_touch;
+      ++count.touch_hits;
+      break;
+    }
     ++count.cmd_get;
-    ++(hit ? count.get_hits : count.get_misses);
+    ++(missed ? count.get_misses : count.get_hits);
     break;
   case verb::noop: break;
-  case verb::remove: ++(hit ? count.delete_hits : count.delete_misses); break;
-  case verb::incr: ++(hit ? count.incr_hits : count.incr_misses); break;
-  case verb::decr: ++(hit ? count.decr_hits : count.decr_misses); break;
+  case verb::remove: ++(x.changes() ? count.delete_hits : count.delete_misses); break;
+  case verb::incr: count_one(count.incr_hits, count.incr_misses); break;
+  case verb::decr: count_one(count.decr_hits, count.decr_misses); break;
   case verb::touch:
-    ++count.cmd_touch;
-    ++(hit ? count.touch_hits : count.touch_misses);
-    break;
   case verb::gat:
   case verb::gats:
     ++count.cmd_touch;
-    ++count.cmd_get;
-    ++(hit ? count.get_hits : count.get_misses);
-    ++(hit ? count.touch_hits : count.touch_misses);
+    ++(missed ? count.touch_misses : count.touch_hits);
     break;
   case verb::cas:
     ++count.cmd_set;
-    ++(!hit                             ? count.cas_misses
+    ++(missed                           ? count.cas_misses
        : x.kind == outcome_kind::exists ? count.cas_badval
                                         : count.cas_hits);
     break;
@@ -127,7 +133,7 @@ void write_meta_record(connection_state& st, slot& s, const record& x, memcache:
 }
 
 void write_meta_outcome(connection_state& st, slot& s, const outcome& x, memcache::output& out) {
-  count_outcome(st.loop->count, s.op, x);
+  count_outcome(st.loop->count, s, x);
   if (s.op == verb::meta_get)
     return write_fetched(st, s, x, x.cas, out);
   if (x.kind == outcome_kind::number)
@@ -138,7 +144,7 @@ void write_meta_outcome(connection_state& st, slot& s, const outcome& x, memcach
 // --- outcomes ------------------------------------------------------------------------------------
 
 void write_outcome(connection_state& st, slot& s, const outcome& x, memcache::output& out) {
-  count_outcome(st.loop->count, s.op, x);
+  count_outcome(st.loop->count, s, x);
   auto binary = s.form.through == codec::binary;
   if (x.kind == outcome_kind::value) {
     note_access(st, s, value_clock(*x.found), st.loop->context().wall_clock());

@@ -182,7 +182,10 @@ void start_commands(self_pointer self, size_t window) {
   auto& st = self->state;
   st.starting.requests.reserve(std::min(window, st.commands.waiting()));
   st.commands.start_next(window, [&](uint64_t sequence, slot& s) {
-    if (s.key.empty())
+    if (s.command == st.failed_command)
+      // Nothing of it would reach the client.
+      st.commands.finish(sequence);
+    else if (s.key.empty())
       start_barrier(self, sequence, s);
     else
       add_request(st.starting, sequence, s);
@@ -204,19 +207,28 @@ void await_switch(self_pointer self) {
       [who = std::move(who)] { caf::anon_send(who, switched_atom::value); });
 }
 
-/// Reading stops while the client has too much under way or takes too little, and goes on when that
-/// is over.
+/// Whether the client has so much under way, or takes so little, that more has to wait. `unsent`:
+/// bytes of answers.
+bool is_full(const connection_state& st, size_t unsent) {
+  return unsent > unsent_bytes_max(st) || st.commands.size() > limits::commands_in_flight_max ||
+         st.request_bytes > limits::request_bytes_in_flight_max;
+}
+
+/// Whether that is over by enough to read again.
+bool is_low(const connection_state& st, size_t unsent) {
+  return unsent <= std::min(limits::unsent_bytes_low, unsent_bytes_max(st)) &&
+         st.commands.size() <= limits::commands_in_flight_max / 2 &&
+         st.request_bytes <= limits::request_bytes_in_flight_max / 2;
+}
+
+/// Stops reading, and goes on.
 void regulate(self_pointer self) {
   auto& st = self->state;
   if (st.client_done || st.switching)
     return;
   auto unsent = self->wr_buf(st.handle).size();
-  auto full = unsent > unsent_bytes_max(st) ||
-              st.commands.size() > limits::commands_in_flight_max ||
-              st.request_bytes > limits::request_bytes_in_flight_max;
-  auto low = unsent <= std::min(limits::unsent_bytes_low, unsent_bytes_max(st)) &&
-             st.commands.size() <= limits::commands_in_flight_max / 2 &&
-             st.request_bytes <= limits::request_bytes_in_flight_max / 2;
+  auto full = !st.held_input.empty() || is_full(st, unsent);
+  auto low = st.held_input.empty() && is_low(st, unsent);
   if (full && !st.paused) {
     st.paused = true;
     ++st.loop->count.reads_paused;
@@ -246,6 +258,39 @@ void abandon(self_pointer self) {
   self->quit();
 }
 
+template <class Parser>
+size_t take_commands(connection_state& st, Parser& parser, std::string_view input, size_t unsent) {
+  size_t taken = 0;
+  while (taken < input.size() && !st.closing && !is_full(st, unsent)) {
+    auto piece = input.substr(taken, limits::client_bytes_at_once);
+    parser.feed(piece);
+    while (!st.closing && parser.next(st.parsed) != memcache::parse_status::input_pending)
+      take_command(st, st.parsed);
+    taken += piece.size();
+  }
+  return st.closing ? input.size() : taken;
+}
+
+/// Takes commands until the client has too much under way; how many bytes they were.
+size_t take_commands(self_pointer self, std::string_view input) {
+  auto& st = self->state;
+  auto unsent = self->wr_buf(st.handle).size();
+  return st.text ? take_commands(st, *st.text, input, unsent)
+                 : take_commands(st, *st.binary, input, unsent);
+}
+
+/// Whether there were any.
+bool take_held_input(self_pointer self) {
+  auto& st = self->state;
+  if (st.held_input.empty())
+    return false;
+  auto taken = take_commands(self, st.held_input);
+  st.held_input.erase(0, taken);
+  if (st.held_input.empty())
+    std::string{}.swap(st.held_input);
+  return taken > 0;
+}
+
 /// Answers what can be answered, starts what can be started, and ends the connection when all is
 /// done. `all_taken`: the socket has taken all that was flushed before.
 void proceed(self_pointer self, bool all_taken) {
@@ -253,13 +298,14 @@ void proceed(self_pointer self, bool all_taken) {
   // A barrier may finish as it starts, and the socket may take what left no room: both let those
   // behind start.
   for (auto again = true; again;) {
+    again = take_held_input(self);
     auto before = st.commands.size();
     drain(self);
     auto allowed = window(self);
     start_commands(self, allowed);
     drain(self);
     send(self);
-    again = st.commands.size() < before || (allowed <= 1 && window(self) > allowed);
+    again = again || st.commands.size() < before || (allowed <= 1 && window(self) > allowed);
   }
   // What is left in the buffer waits for the socket: only then it is worth a message per write to
   // know when it is through.
@@ -267,7 +313,7 @@ void proceed(self_pointer self, bool all_taken) {
     st.counting_writes = st.backlog > 0;
     self->ack_writes(st.handle, st.counting_writes);
   }
-  if (!(st.closing || st.client_done) || !st.commands.empty())
+  if (!(st.closing || st.client_done) || !st.commands.empty() || !st.held_input.empty())
     return regulate(self);
   // The client keeps its seat until it has taken everything.
   auto sockets = st.loop->sockets();
@@ -309,13 +355,6 @@ void choose_parser(connection_state& st, char first) {
   require_authentication(st, !st.authenticated);
 }
 
-template <class Parser>
-void take_commands(connection_state& st, Parser& parser, const std::vector<char>& bytes) {
-  parser.feed({bytes.data(), bytes.size()});
-  while (!st.closing && parser.next(st.parsed) != memcache::parse_status::input_pending)
-    take_command(st, st.parsed);
-}
-
 void on_data(self_pointer self, const caf::io::new_data_msg& x) {
   auto& st = self->state;
   if (st.closing)
@@ -325,10 +364,10 @@ void on_data(self_pointer self, const caf::io::new_data_msg& x) {
   fit_read_size(self, x.buf.size());
   if (!st.text && !st.binary)
     choose_parser(st, x.buf.front());
-  if (st.text)
-    take_commands(st, *st.text, x.buf);
-  else
-    take_commands(st, *st.binary, x.buf);
+  std::string_view input{x.buf.data(), x.buf.size()};
+  // Behind what waits already, in its turn.
+  auto taken = st.held_input.empty() ? take_commands(self, input) : 0;
+  st.held_input.append(input.substr(taken));
   proceed(self);
 }
 
@@ -337,7 +376,7 @@ void on_half_closed(self_pointer self) {
   auto& st = self->state;
   if (std::exchange(st.client_done, true))
     return;
-  if (!st.commands.empty())
+  if (!st.commands.empty() || !st.held_input.empty())
     end_within(self, limits::last_answers_max);
   proceed(self);
 }

@@ -85,6 +85,8 @@ struct connection_state {
   std::optional<memcache::text_parser> text;
   std::optional<memcache::binary_parser> binary;
   memcache::parse_result parsed;
+  /// What the client sent while it had too much under way, not looked at yet: at most two reads.
+  std::string held_input;
   pipeline commands;
   /// When the client last sent something.
   timestamp heard = 0;

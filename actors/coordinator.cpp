@@ -149,6 +149,8 @@ void batch_work::on_read_answer(operation& op, const call_tag& tag, answer& x) {
     read_step(op, op.read->on_stored(tag.place, y->shadowed_by != 0));
   else if (auto y = std::get_if<failed_answer>(&x.what))
     read_step(op, op.read->on_failure(tag.place, *y));
+  else
+    read_step(op, op.read->on_failure(tag.place, foreign_answer()));
 }
 
 void batch_work::read_step(operation& op, const read_core::todo& todo) {

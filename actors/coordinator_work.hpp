@@ -11,6 +11,11 @@ inline failed_answer too_many_writers() {
   return {errc::contended, true, "too many writers of one key"};
 }
 
+/// In place of an answer of another kind than was asked for.
+inline failed_answer foreign_answer() {
+  return {errc::malformed, false, "a member's answer was of another kind"};
+}
+
 /// The work of a coordinator on its batch, one object per message: reads, answers and sending are
 /// in coordinator.cpp, writes in coordinator_writes.cpp.
 class batch_work {

@@ -107,7 +107,7 @@ void batch_work::on_lead_answer(operation& op, answer& x) {
     return reply(op, std::move(y->result));
   auto why = std::get_if<failed_answer>(&x.what);
   if (!why)
-    return fail(op, {errc::malformed, false, "the leader's answer was of another kind"});
+    return fail(op, foreign_answer());
   // Under other lists somebody else may lead.
   if (why->reason == errc::not_owner)
     return fail(op, std::move(*why));
@@ -283,10 +283,12 @@ void batch_work::on_store_answer(operation& op, const call_tag& tag, const answe
     return settle(op, w.stores->on_failure(tag.place, *why));
   }
   auto stored = std::get_if<stored_answer>(&x.what);
-  if (stored && !op.replied && w.stores->must_rewrite(*stored, w.sole))
+  if (!stored)
+    return settle(op, w.stores->on_failure(tag.place, foreign_answer()));
+  if (!op.replied && w.stores->must_rewrite(*stored, w.sole))
     return rewrite(op, stored->shadowed_by);
   // The value's cas unique will be another than the leader, who missed a version, has said.
-  if (stored && stored->siblings)
+  if (stored->siblings)
     w.siblings = !w.siblings
                      ? stored->siblings
                      : std::make_shared<const record>(merge(*w.siblings, *stored->siblings));
@@ -296,8 +298,10 @@ void batch_work::on_store_answer(operation& op, const call_tag& tag, const answe
 void batch_work::on_hint_answer(operation& op, const call_tag& tag, const answer& x) {
   auto& w = *op.write;
   auto why = std::get_if<failed_answer>(&x.what);
-  if (!why)
+  if (std::holds_alternative<stored_answer>(x.what))
     settle(op, w.stores->on_hint(tag.place));
+  else if (!why)
+    settle(op, w.stores->on_failure(tag.place, foreign_answer()));
   else if (why->reason == errc::peer_down)
     stand_in(op, tag.place, why->unchanged, true);
   else

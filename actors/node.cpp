@@ -11,6 +11,8 @@
 #include <caf/send.hpp>
 
 #include "actors/acceptor.hpp"
+#include "actors/shared_port.hpp"
+#include "actors/topology_keeper.hpp"
 #include "protocol/limits.hpp"
 
 namespace kai {
@@ -45,9 +47,13 @@ std::string to_prometheus(const std::string& stats) {
 
 caf::error cannot_listen(const std::string& group, const std::string& address, uint16_t port,
                          const caf::error& err) {
+  // CAF does not say why.
+  auto why = why_not_bound(address, port).value_or(bind_obstacle{message_of(err), true});
   return failure(errc::bad_configuration,
-                 group + ".port: cannot listen on " + to_host_port(address, port) + " (" +
-                     message_of(err) + "): choose another port or address, or 0 for any free port");
+                 group + (why.of_port ? ".port" : ".address") + ": cannot listen on " +
+                     to_host_port(address, port) + ": " + why.text +
+                     (why.of_port ? "; choose another port, or 0 for any free one"
+                                  : "; choose an address of this host"));
 }
 
 node::node(caf::actor_system& sys, node_options options, node_environment environment)
@@ -71,8 +77,8 @@ caf::expected<node::endpoints> node::start() {
   if (auto err = join())
     return err;
   await_peers();
-  if (auto err = start_http())
-    return err;
+  if (left())
+    return no_longer_a_member();
   caf::anon_send(acceptor_, start_atom::value);
   std::lock_guard lock{mutex_};
   if (stopping_)
@@ -106,8 +112,9 @@ void node::reload() {
     log.info("read {} again", core_.context->options.memcache.auth_file);
 }
 
-/// The cluster port first: the node may be named after it. Clients wait in the listening socket's
-/// queue until the node is a member.
+/// All ports before it joins, so that one that is not to be had leaves nothing behind. The cluster
+/// port first: the node may be named after it. Clients wait in the listening socket's queue until
+/// the node is a member; over HTTP it says that it is starting.
 caf::error node::bind() {
   auto& options = core_.context->options;
   auto& sys = core_.system;
@@ -120,6 +127,8 @@ caf::error node::bind() {
   endpoints_.cluster = to_host_port(options.cluster.address, *published);
   endpoints_.name = options.node.name.empty() ? endpoints_.cluster : options.node.name;
   if (auto err = listen_for_clients())
+    return err;
+  if (auto err = start_http())
     return err;
   if (auto err = core_.open(endpoints_.name, endpoints_.memcache, endpoints_.cluster))
     return err;
@@ -195,7 +204,7 @@ void node::await_peers() {
             },
             [](const caf::error&) {});
     std::unique_lock lock{mutex_};
-    if (stopping_)
+    if (stopping_ || left())
       return;
     if (!connected)
       changed_.wait_for(lock, await_peers_interval);
@@ -222,6 +231,11 @@ caf::expected<std::string> node::http_content(const std::string& command) {
     if (serving_ && !stopping_)
       return std::string{"ok"};
     return failure(errc::refused, stopping_ ? "stopping" : "starting");
+  }
+  {
+    std::lock_guard lock{mutex_};
+    if (!bound_)
+      return failure(errc::refused, "starting");
   }
   caf::expected<std::string> result{failure(errc::timed_out, "the node did not answer in time")};
   auto take = [&](std::string& text) { result = std::move(text); };

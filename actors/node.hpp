@@ -13,7 +13,7 @@
 
 namespace kai {
 
-/// Why a node can not have the port that `group`.port says.
+/// Why a node can not listen where `group`.address and `group`.port say; `err`: CAF's word.
 caf::error cannot_listen(const std::string& group, const std::string& address, uint16_t port,
                          const caf::error& err);
 

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -65,6 +66,24 @@ bool client_seats::take() {
     if (taken_.compare_exchange_weak(taken, taken + 1, std::memory_order_relaxed))
       return true;
   return false;
+}
+
+std::optional<bind_obstacle> why_not_bound(const std::string& address, uint16_t port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (auto code = ::getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &found))
+    return bind_obstacle{::gai_strerror(code), false};
+  std::unique_ptr<addrinfo, void (*)(addrinfo*)> guard{found, ::freeaddrinfo};
+  auto socket = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::optional<bind_obstacle> result;
+  if (socket < 0 || !set_flag(socket, SOL_SOCKET, SO_REUSEADDR, 1) ||
+      ::bind(socket, found->ai_addr, found->ai_addrlen) != 0 || ::listen(socket, 1) != 0)
+    result = bind_obstacle{std::strerror(errno), errno == EADDRINUSE || errno == EACCES};
+  if (socket >= 0)
+    ::close(socket);
+  return result;
 }
 
 uint16_t port_of(int socket) {

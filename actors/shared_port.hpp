@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,16 @@ struct port_share {
 /// comes later. `max_connections` holds for all together.
 caf::expected<std::vector<port_share>> share_port(const std::string& address, uint16_t port,
                                                   size_t nodes, size_t max_connections);
+
+/// Why nobody of this process can listen somewhere, in the system's words.
+struct bind_obstacle {
+  std::string text;
+  /// Another port would do: it is in use, or reserved. Else the address is none of this host's.
+  bool of_port = false;
+};
+
+/// Tries it. nullopt: it works.
+std::optional<bind_obstacle> why_not_bound(const std::string& address, uint16_t port);
 
 /// The port that a listening socket is bound to.
 uint16_t port_of(int socket);

@@ -98,8 +98,9 @@ void compare_with(pointer self, member_index other) {
     for (auto partition : equal) {
       if (view->topo.changed_at[partition] != st.view->topo.changed_at[partition])
         continue;
-      found->second.equal_at[partition] = found->second.ever_equal_at[partition] =
-          thorough.count(partition) ? began : began - young;
+      found->second.equal_at[partition] = thorough.count(partition) ? began : began - young;
+      // What may go by it must not be on its way to one of the two.
+      found->second.ever_equal_at[partition] = began - young;
       filled = filled || st.view->is_newcomer(st.view->self, partition);
     }
     // The other sources were waiting for this one.

@@ -32,12 +32,10 @@ caf::result<bool> start(pointer self) {
     return err;
   if (st.current.epoch != 0) {
     if (!is_member(st))
-      return failure(errc::bad_configuration,
-                     "storage.directory: the data there is no longer a member's; empty the "
-                     "directory to join as a new node");
+      return no_longer_a_member();
     auto started = self->make_response_promise<bool>();
     st.age_unsettled = true;
-    settle_age(self, [self, started](caf::error err) mutable {
+    auto in = [self, started](caf::error err) mutable {
       if (err) {
         started.deliver(std::move(err));
         return;
@@ -49,6 +47,12 @@ caf::result<bool> start(pointer self) {
       tell_own_entry(self);
       check_seeds(self);
       started.deliver(true);
+    };
+    look_for_twin(self, [self, in](caf::error err) mutable {
+      if (err)
+        in(std::move(err));
+      else
+        settle_age(self, in);
     });
     return started;
   }
@@ -247,48 +251,76 @@ void finish_flushes(pointer self) {
   st.flushing.erase(due, st.flushing.end());
 }
 
+/// What of a mark ahead is so near that its flush_all is being answered, other clocks' lag
+/// included.
+constexpr auto near_mark =
+    static_cast<timestamp>(std::chrono::microseconds{2 * limits::flush_lead}.count());
+
+using flush_order = topology_state::flush_order;
+
+void on_flush_decided(pointer self, flush_order& order, timestamp mark,
+                      const caf::expected<topology>& decided) {
+  auto& st = self->state;
+  auto clock = self->home_system().clock().now();
+  if (!decided && decided.error() == errc::contended && clock < order.until) {
+    st.flushes_waiting.push_back(std::move(order));
+    return self->delayed_send(self, limits::flush_lead, tick_atom::value);
+  }
+  if (!decided) {
+    order.promise.deliver(decided.error());
+    return;
+  }
+  if (order.delay > 1) {
+    order.promise.deliver(true);
+    return;
+  }
+  auto now = st.context->now();
+  auto wait = std::chrono::microseconds{mark > now ? mark - now : 0};
+  st.flushing.push_back({mark, clock + wait, order.promise});
+  self->delayed_send(self, caf::timespan{wait + std::chrono::milliseconds{1}}, tick_atom::value);
+}
+
 /// In the order that makes it one moment for all: the mark lies above every write acknowledged
 /// before (clocks are exchanged first) and a little ahead, so that each live node knows it before
 /// any clock reaches it; the answer comes when all clocks are past it. So each vote that is tried
 /// has a mark of its own, and none begins whose mark would lie behind the time that the client
 /// waits: what is written after a flush that failed stays.
+void start_flush(pointer self, flush_order order) {
+  exchange_clocks(self, [self, order] {
+    auto mark = std::make_shared<timestamp>(0);
+    auto apply = [self, order, mark](const topology& now) -> caf::expected<topology> {
+      auto& context = *self->state.context;
+      if (now.flushed.is_near(context.now(), near_mark))
+        return failure(errc::contended, "another flush_all takes effect");
+      auto lead = std::chrono::microseconds{now.members.size() > 1 ? limits::flush_lead
+                                                                   : limits::flush_lead_alone};
+      // memcached counts in whole seconds and flushes one early: `flush_all 1` is at once.
+      auto ahead = order.delay > 1 ? static_cast<uint64_t>(order.delay - 1) * 1'000'000
+                                   : static_cast<uint64_t>(lead.count());
+      *mark = context.issue() + ahead;
+      return with_flush(now, *mark, context.now());
+    };
+    auto done = [self, order, mark](const caf::expected<topology>& decided) mutable {
+      on_flush_decided(self, order, *mark, decided);
+    };
+    topology_change change{"flush_all", apply, done};
+    change.until = order.until;
+    propose(self, std::move(change));
+  });
+}
+
+void start_waiting_flushes(pointer self) {
+  for (auto& x : std::exchange(self->state.flushes_waiting, {}))
+    start_flush(self, std::move(x));
+}
+
 caf::result<bool> flush_all(pointer self, int64_t delay) {
   auto& st = self->state;
   if (st.current.epoch == 0 || st.age_unsettled)
     return failure(errc::not_a_member, "this node is not a member of the cluster yet");
   auto promise = self->make_response_promise<bool>();
   auto until = self->home_system().clock().now() + limits::service_deadline - limits::flush_lead;
-  exchange_clocks(self, [self, promise, delay, until] {
-    auto mark = std::make_shared<timestamp>(0);
-    auto apply = [self, delay, mark](const topology& now) -> caf::expected<topology> {
-      auto& context = *self->state.context;
-      auto lead = std::chrono::microseconds{now.members.size() > 1 ? limits::flush_lead
-                                                                   : limits::flush_lead_alone};
-      // memcached counts in whole seconds and flushes one early: `flush_all 1` is at once.
-      auto ahead = delay > 1 ? static_cast<uint64_t>(delay - 1) * 1'000'000
-                             : static_cast<uint64_t>(lead.count());
-      *mark = context.issue() + ahead;
-      return with_flush(now, *mark, context.now());
-    };
-    auto done = [self, promise, delay, mark](const caf::expected<topology>& decided) mutable {
-      if (!decided || delay > 1) {
-        if (decided)
-          promise.deliver(true);
-        else
-          promise.deliver(decided.error());
-        return;
-      }
-      auto& st = self->state;
-      auto now = st.context->now();
-      auto wait = std::chrono::microseconds{*mark > now ? *mark - now : 0};
-      st.flushing.push_back({*mark, self->home_system().clock().now() + wait, promise});
-      self->delayed_send(self, caf::timespan{wait + std::chrono::milliseconds{1}},
-                         tick_atom::value);
-    };
-    topology_change change{"flush_all", apply, done};
-    change.until = until;
-    propose(self, std::move(change));
-  });
+  start_flush(self, {delay, until, promise});
   return promise;
 }
 
@@ -329,6 +361,12 @@ void on_newer_epoch(pointer self, uint64_t epoch) {
 
 } // namespace
 
+caf::error no_longer_a_member() {
+  return failure(errc::bad_configuration,
+                 "storage.directory: the data there is no longer a member's; empty the directory "
+                 "to join as a new node");
+}
+
 topology_actor::behavior_type topology_keeper(pointer self, context_ptr context,
                                               durable_files files, std::vector<vnode_actor> vnodes,
                                               dialer_actor dialer, membership_actor membership,
@@ -355,6 +393,7 @@ topology_actor::behavior_type topology_keeper(pointer self, context_ptr context,
       [self](tick_atom) {
         self->state.retry_due = false;
         finish_flushes(self);
+        start_waiting_flushes(self);
         finish_vote(self);
         join_through_seeds(self);
         if (auto again = std::exchange(self->state.age_retry, nullptr))

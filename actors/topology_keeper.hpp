@@ -72,6 +72,8 @@ struct topology_state {
   std::vector<caf::typed_response_promise<bool>> starting;
   size_t next_seed = 0;
   std::string last_join_error;
+  /// When the same one is worth a line again.
+  caf::actor_clock::time_point join_error_again;
 
   /// Whether it is not known yet if the data is too old to take part with. Until then what the
   /// others decide is not used, not even learnt: the node will ask for it.
@@ -92,6 +94,14 @@ struct topology_state {
   int attempts = 0;
   uint64_t last_round = 0;
 
+  /// flush_all as it was asked for.
+  struct flush_order {
+    /// Seconds, as in the command.
+    int64_t delay;
+    /// No vote on it begins later.
+    caf::actor_clock::time_point until;
+    caf::typed_response_promise<bool> promise;
+  };
   /// flush_all whose mark was decided and lies ahead.
   struct pending_flush {
     timestamp mark;
@@ -99,11 +109,16 @@ struct topology_state {
     caf::typed_response_promise<bool> promise;
   };
   std::vector<pending_flush> flushing;
+  /// Those that wait until another one, whose mark is near, has taken effect.
+  std::vector<flush_order> flushes_waiting;
 
   survey_desk surveys;
   /// The newest epoch that the others were asked for and that has not come yet; 0: none.
   uint64_t fetching = 0;
 };
+
+/// Why a node does not start on the data of one that has left its cluster.
+caf::error no_longer_a_member();
 
 topology_actor::behavior_type topology_keeper(topology_actor::stateful_pointer<topology_state> self,
                                               context_ptr context, durable_files files,

@@ -11,8 +11,11 @@ using pointer = topology_self;
 void on_join_failed(pointer self, const std::string& seed, const caf::error& err) {
   auto& st = self->state;
   auto why = "joining through " + seed + ": " + message_of(err);
-  if (why != st.last_join_error)
+  auto now = self->home_system().clock().now();
+  if (why != st.last_join_error || now >= st.join_error_again) {
     st.context->log.warning("{}; trying again", why);
+    st.join_error_again = now + limits::join_error_interval;
+  }
   st.last_join_error = why;
   self->delayed_send(self, limits::join_interval, tick_atom::value);
 }
@@ -76,6 +79,29 @@ void tell_own_entry(pointer self) {
   topology_change change{"what " + mine.name + " says of itself", apply, done};
   change.subject = change.description;
   propose(self, std::move(change));
+}
+
+void look_for_twin(pointer self, std::function<void(caf::error)> done) {
+  auto& st = self->state;
+  auto known = st.current.find(st.context->name);
+  if (!known || known->cluster_address == st.context->cluster_address)
+    return done(caf::none);
+  auto nobody = [done](const caf::error&) { done(caf::none); };
+  auto answered = [self, done, where = known->cluster_address](const hello& x) {
+    auto& mine = *self->state.context;
+    if (x.name != mine.name || x.id != mine.id)
+      return done(caf::none);
+    done(failure(errc::bad_configuration,
+                 "storage.directory: it is a copy of that of '" + x.name + "', who is alive at " +
+                     where + ": stop that one, or start here with an empty directory"));
+  };
+  self->request(st.dialer, limits::dial_deadline, dial_atom::value, known->cluster_address)
+      .then(
+          [self, answered, nobody](const gateway_actor& remote) {
+            self->request(remote, limits::hello_deadline, hello_atom::value, own_hello(self->state))
+                .then(answered, nobody);
+          },
+          nobody);
 }
 
 cluster_settings settings_of(const node_options& options) {

@@ -1,8 +1,14 @@
 #pragma once
 
+#include <functional>
+
 #include "actors/topology_vote.hpp"
 
 namespace kai {
+
+/// Where this node was at another address before: asks there. An error: it is there still, and this
+/// one runs on a copy of its directory, so both would issue the same dots.
+void look_for_twin(topology_self self, std::function<void(caf::error)> done);
 
 /// This node, as it is a member or wants to be one.
 member own_member(const topology_state& st);

@@ -44,6 +44,11 @@ public:
     return result;
   }
 
+  void turn_to(host_port node) {
+    node_ = std::move(node);
+    gateway_ = nullptr;
+  }
+
 private:
   std::string where() const { return to_host_port(node_.host, node_.port); }
 
@@ -96,5 +101,7 @@ caf::expected<std::string> admin_client::ask(const std::string& command,
                                              caf::timespan timeout) {
   return impl_->ask(command, arguments, timeout);
 }
+
+void admin_client::turn_to(host_port node) { impl_->turn_to(std::move(node)); }
 
 } // namespace kai

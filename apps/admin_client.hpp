@@ -24,6 +24,9 @@ public:
   caf::expected<std::string> ask(const std::string& command,
                                  const std::vector<std::string>& arguments, caf::timespan timeout);
 
+  /// Asks another one from now on.
+  void turn_to(host_port node);
+
 private:
   class impl;
   std::unique_ptr<impl> impl_;

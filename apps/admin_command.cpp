@@ -36,7 +36,7 @@ constexpr auto usage = R"(Usage: kai-admin [--node=HOST:PORT] COMMAND [--json] [
   --node=HOST:PORT    the cluster address of any member (default: 127.0.0.1:11011)
   --json              prints the JSON document instead of tables
   --timeout=DURATION  how long to try, and wait-settled, leave, remove and abort wait;
-                      with backup and restore for one answer: ms, s, min or h
+                      with backup and restore for one answer: 1ms to 24h
                       (default: 30s). A change goes on by itself all the same
   --help, --version   this text, the version
 
@@ -94,19 +94,24 @@ caf::error read_option(admin_request& target, const std::string& text) {
     return read_node(target, text.substr(7));
   else if (text.starts_with("--timeout="))
     return read_timeout(target, text.substr(10));
+  else if (text == "--node" || text == "--timeout")
+    return wrong(text + ": its value is missing: " + text + "=VALUE");
   else
     return wrong(text.substr(0, text.find('=')) + ": there is no such option");
   return caf::none;
 }
 
+/// As much of it as is there.
 caf::error check_change(const std::vector<std::string>& change) {
-  if (change[0] == "join") {
-    auto parsed = parse_host_port(change[1]);
-    return parsed ? caf::error{} : wrong("plan join: " + message_of(parsed.error()));
-  }
-  if (change[0] != "leave" && change[0] != "remove")
+  if (change.empty())
+    return caf::none;
+  auto joins = change[0] == "join";
+  if (!joins && change[0] != "leave" && change[0] != "remove")
     return wrong("plan: \"" + change[0] + "\" is not one of leave, remove, join");
-  return caf::none;
+  if (change.size() == 1)
+    return wrong("plan " + change[0] + ": " + (joins ? "HOST:PORT" : "NAME") + " is missing");
+  auto parsed = joins ? parse_host_port(change[1]) : host_port{};
+  return parsed ? caf::error{} : wrong("plan join: " + message_of(parsed.error()));
 }
 
 caf::error check_command(const admin_request& x) {
@@ -116,6 +121,9 @@ caf::error check_command(const admin_request& x) {
   auto found = std::find_if(list.begin(), list.end(), [&](auto& c) { return c.name == x.command; });
   if (found == list.end())
     return wrong("\"" + x.command + "\" is no command");
+  if (x.command == "plan")
+    if (auto err = check_change(x.arguments))
+      return err;
   if (x.arguments.size() < found->arguments.size())
     return wrong(x.command + ": " + std::string{found->arguments[x.arguments.size()]} +
                  " is missing");
@@ -127,7 +135,7 @@ caf::error check_command(const admin_request& x) {
     return wrong("locate: a key has at most " + std::to_string(limits::key_bytes_max) + " bytes");
   if (x.force && x.command != "leave" && x.command != "remove")
     return wrong(x.command + ": takes no --force");
-  return x.command == "plan" ? check_change(x.arguments) : caf::error{};
+  return caf::none;
 }
 
 } // namespace

@@ -63,6 +63,9 @@ int run_once(const admin_request& asked, clock_type::time_point deadline) {
   return problem.empty() ? 0 : complain(problem);
 }
 
+/// How long a node may take for one of many questions before another one is asked.
+constexpr std::chrono::seconds answer_max{5};
+
 /// Shows `text` in place of what it showed before, on a terminal only.
 class progress_line {
 public:
@@ -78,21 +81,49 @@ private:
   bool terminal_ = isatty(STDERR_FILENO) == 1;
 };
 
+/// Whom to ask when the node that is asked is gone, as one that leaves is.
+class other_members {
+public:
+  explicit other_members(host_port asked) : asked_(std::move(asked)) {}
+
+  /// Takes note of the members that a status names.
+  void learn(const nlohmann::json& status) {
+    if (!status.is_object() || !status.contains("members"))
+      return;
+    known_.clear();
+    for (auto& m : status["members"])
+      if (auto address = parse_host_port(m.value("cluster", std::string{})))
+        known_.push_back(std::move(*address));
+  }
+
+  /// Each in its turn.
+  host_port next() { return known_.empty() ? asked_ : known_[next_++ % known_.size()]; }
+
+private:
+  host_port asked_;
+  std::vector<host_port> known_;
+  size_t next_ = 0;
+};
+
 /// Asks for the status, and shows progress, until that is as wanted, which is printed, or time is
 /// over: then it complains.
 template <class IsOver>
-int await_status(const admin_request& asked, admin_client& client, clock_type::time_point deadline,
-                 const std::string& complaint, IsOver is_over) {
+int await_status(const admin_request& asked, admin_client& client, other_members& others,
+                 clock_type::time_point deadline, const std::string& complaint, IsOver is_over) {
   using namespace std::chrono_literals;
   progress_line progress;
   std::string last = "no answer in time";
   while (clock_type::now() < deadline) {
-    auto status = ask(client, "status", {}, deadline);
+    auto status = ask(client, "status", {}, std::min(deadline, clock_type::now() + answer_max));
     if (status && is_over(*status)) {
       progress.show("");
       show(asked, *status);
       return 0;
     }
+    if (status)
+      others.learn(*status);
+    else
+      client.turn_to(others.next());
     last = status ? render_progress(*status) : message_of(status.error());
     progress.show(last);
     auto left = deadline - clock_type::now();
@@ -104,14 +135,20 @@ int await_status(const admin_request& asked, admin_client& client, clock_type::t
 
 int wait_settled(const admin_request& asked, clock_type::time_point deadline) {
   admin_client client{asked.node};
+  other_members others{asked.node};
   // What was found equal before may be so no more.
-  auto fresh = static_cast<bool>(ask(client, "resync", {}, deadline));
-  return await_status(asked, client, deadline, "not settled", [&](const nlohmann::json& status) {
+  auto resync = [&] {
+    auto soon = std::min(deadline, clock_type::now() + answer_max);
+    return static_cast<bool>(ask(client, "resync", {}, soon));
+  };
+  auto fresh = resync();
+  auto is_over = [&](const nlohmann::json& status) {
     if (fresh)
       return status.is_object() && status.value("settled", false);
-    fresh = static_cast<bool>(ask(client, "resync", {}, deadline));
+    fresh = resync();
     return false;
-  });
+  };
+  return await_status(asked, client, others, deadline, "not settled", is_over);
 }
 
 /// The change goes by itself once it is decided: waits until the member is out, or (abort) until
@@ -121,13 +158,16 @@ int change_members(const admin_request& asked, clock_type::time_point deadline) 
   auto arguments = asked.arguments;
   if (asked.force)
     arguments.push_back("--force");
+  other_members others{asked.node};
+  if (auto status = ask(client, "status", {}, deadline))
+    others.learn(*status);
   auto begun = ask(client, asked.command, arguments, deadline);
   if (!begun)
     return complain(message_of(begun.error()));
   auto warning = begun->is_object() ? begun->value("warning", std::string{}) : std::string{};
   if (!warning.empty())
     complain("warning: " + warning);
-  return await_status(asked, client, deadline,
+  return await_status(asked, client, others, deadline,
                       "decided, and goes on by itself, but is not done yet",
                       [&](const nlohmann::json& status) {
                         return change_is_over(status, asked.command, arguments);

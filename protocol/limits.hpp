@@ -31,13 +31,17 @@ inline constexpr size_t failure_text_bytes_max = 512;
 /// Bytes of a command line that arrives with its end.
 inline constexpr size_t command_line_at_once_bytes_max = 16 * 1024;
 
-/// Bytes of one read from a client's socket. CAF clears the buffer for each read, so it starts
-/// small and grows with what the client sends.
+/// Bytes of one read from a client's socket: few at first, more while the client sends much.
 inline constexpr size_t client_read_bytes_min = 4 * 1024;
 inline constexpr size_t client_read_bytes_max = 64 * 1024;
 
-/// Commands of one client under way at once. Reading stops above.
+/// Commands of one client under way at once. Above, nothing more of what it sent is looked at, and
+/// reading stops.
 inline constexpr size_t commands_in_flight_max = 256;
+
+/// Bytes of what a client sent that are looked at between two looks at the limits above and below:
+/// half as many commands may come of them (keys of one letter).
+inline constexpr size_t client_bytes_at_once = 2 * 1024;
 
 /// Bytes of answers that a client has not taken yet. Reading stops above the high mark and goes on
 /// below the low one.
@@ -330,6 +334,9 @@ inline constexpr uint64_t imposed_epochs = 1'000'000;
 /// A node that wants to join: how long a member may take to answer, and the wait between attempts.
 inline constexpr std::chrono::milliseconds join_deadline{6000};
 inline constexpr std::chrono::milliseconds join_interval{300};
+
+/// How often a joining that fails for one and the same reason is logged.
+inline constexpr std::chrono::seconds join_error_interval{30};
 
 /// Waits between attempts to reach a node.
 inline constexpr std::chrono::milliseconds reconnect_min{50};

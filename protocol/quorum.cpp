@@ -37,6 +37,9 @@ read_core::todo read_core::on_record(size_t place, std::string_view key, record_
 
 read_core::todo read_core::on_digest(size_t place, const digest_answer& x) {
   auto& p = places_[place];
+  // It was asked for its record.
+  if (p.fetching)
+    return on_failure(place, {errc::malformed, false, "a digest in place of a record"});
   p.answered = true;
   p.caught_up = x.caught_up;
   p.holds = x.digest;
@@ -273,7 +276,11 @@ write_core::list_state write_core::look_at(size_t size, size_t needed, In in) co
   result.failed =
       open < copies_min ||
       (open < needed && (alive_at_least >= needed || open + hinted + hints_coming < needed));
-  result.ready = stored + own >= std::max(copies_min, std::min(needed, alive));
+  // Where nobody is waited for any more it has to do with the copies there are: `alive` also counts
+  // those who refused, or may yet be found to be alive.
+  auto waited_for = number_in_list(place_state::waiting) > 0;
+  result.ready =
+      stored + own >= copies_min && (!waited_for || stored + own >= std::min(needed, alive));
   return result;
 }
 

@@ -73,6 +73,8 @@ struct flush_marks {
 
   /// The mark that counts at `now`.
   timestamp at(timestamp now) const { return ahead != 0 && ahead <= now ? ahead : reached; }
+  /// The one that waits takes effect within `lead`: another must not take its place.
+  bool is_near(timestamp now, timestamp lead) const { return ahead > now && ahead - now <= lead; }
   friend bool operator==(const flush_marks&, const flush_marks&) = default;
 };
 
@@ -136,7 +138,8 @@ topology found(uint64_t cluster_id, const cluster_settings& settings, member fou
 /// `now` with a flush mark for all dots up to `mark`, one epoch higher. `clock_now` tells whether
 /// the mark is reached already: then it counts from now on (and never less than an earlier one),
 /// else it waits. A mark that still waited before is replaced either way, as by memcached's
-/// flush_all; one whose time has come has done its work and is kept.
+/// flush_all; one whose time has come has done its work and is kept. Not for a mark that is near:
+/// its flush_all was at once, and is being answered.
 topology with_flush(const topology& now, timestamp mark, timestamp clock_now);
 
 /// A format byte, then the fields in their order.

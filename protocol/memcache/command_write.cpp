@@ -52,8 +52,9 @@ mutation write_of(command& c, timestamp now) {
   if (extras.vivify)
     result.vivify = absolute_expiry(*extras.vivify, now);
   result.initial = extras.initial;
-  if (extras.recache)
-    result.recache_before = absolute_expiry(*extras.recache, now);
+  // memcached compares whole seconds, which a client sees as `t`: R30 is for a value of 29.
+  if (extras.recache && *extras.recache > 0)
+    result.recache_before = absolute_expiry(*extras.recache, now) - microseconds + 1;
   result.marks.binary_key = extras.binary_key;
   result.quorum = extras.write_quorum;
   return result;

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Many keys through five processes: all of them are there, through every node, and again after
-all nodes were stopped or killed. KAI_TEST_KEYS says how many (200000 take minutes)."""
+all nodes were stopped or killed. KAI_TEST_KEYS says how many (200000 take minutes). And flush_all,
+which takes them all away."""
 
 import os
 import signal
 import time
 
-from memcache import check_all, store_all, wait_for_quorums
+from memcache import Client, check_all, set_command, store_all, wait_for_quorums
 from processes import Nodes, TestCase, main
 
 KEYS = int(os.environ.get("KAI_TEST_KEYS", "20000"))
@@ -47,6 +48,27 @@ class Keys(TestCase):
     def test_all_keys_survive_a_kill_of_all_nodes_with_sync_always(self):
         self.write_end_and_read(signal.SIGKILL, -signal.SIGKILL, names(b"kill", KEYS),
                                 "--storage.sync=always")
+
+
+class Flushes(TestCase):
+    def test_what_a_flush_took_stays_away_whatever_flush_comes_right_after_it(self):
+        with Nodes(self.directory, 3, "--storage.engine=memory") as nodes:
+            wait_for_quorums(nodes.ports())
+            clients = [Client(port) for port in nodes.ports()]
+            for client in clients:
+                self.addCleanup(client.__exit__)
+            for i in range(24):
+                key = b"flushed-%d" % i
+                self.assertEqual(clients[2].ask(set_command(key, b"x")), b"STORED\r\n")
+                clients[0].send(b"flush_all\r\n")
+                # The first one's mark lies 30 ms ahead.
+                time.sleep(0.004 * (i % 12))
+                clients[1].send(b"flush_all\r\n" if i % 2 else b"flush_all 1000\r\n")
+                self.assertEqual(clients[0].line(), b"OK\r\n")
+                for client in (clients[0], clients[2]):
+                    self.assertEqual(client.get(key), {}, i)
+                self.assertEqual(clients[1].line(), b"OK\r\n")
+                self.assertEqual(clients[1].get(key), {}, i)
 
 
 if __name__ == "__main__":

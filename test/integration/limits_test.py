@@ -250,6 +250,37 @@ class Limits(TestCase):
                     self.assertEqual(client.values(), {keys["n1"][i % count % 40]: value})
             far.child.send_signal(signal.SIGCONT)
 
+    def test_a_get_ends_with_the_first_key_that_fails_however_many_follow(self):
+        with Nodes(self.directory, 3, "--storage.engine=memory") as nodes:
+            wait_for_quorums(nodes.ports())
+            for node in nodes.nodes[1:]:
+                node.child.send_signal(signal.SIGSTOP)
+            with Client(nodes.nodes[0].memcache) as client:
+                keys = b" ".join(b"fails-%d" % i for i in range(50_000))
+                for command in (b"get", b"gets"):
+                    before = int(client.stats()["kai_requests_failed"])
+                    client.send(command + b" " + keys + b"\r\nversion\r\n")
+                    self.assertTrue(client.line().startswith(b"SERVER_ERROR"))
+                    self.assertEqual(client.line(), b"VERSION 1.6.18\r\n")
+                    # Those that were under way already.
+                    failed = int(client.stats()["kai_requests_failed"]) - before
+                    self.assertLessEqual(failed, 256)
+            for node in nodes.nodes[1:]:
+                node.child.send_signal(signal.SIGCONT)
+
+    def test_many_short_keys_sent_at_once_take_little_memory(self):
+        store_all([self.node.memcache], [b"b"], lambda key: key * 500_000)
+        reset_peak(self.node)
+        before = memory(self.node)
+        clients = [small_window(self.node.memcache) for _ in range(20)]
+        for client in clients:
+            self.addCleanup(client.__exit__)
+            send_what_fits(client.socket, b"get " + b"b " * 30_000 + b"\r\n", 0.2)
+        time.sleep(1)
+        each = (memory(self.node, "VmHWM") - before) / len(clients)
+        print(f"  {each / MB:.1f} MB per client", flush=True)
+        self.assertLess(each, 6 * MB)
+
     def test_what_a_fresh_connection_sends_at_once_is_under_way_at_once(self):
         sets = b"".join(set_command(b"at-once-%d" % i, b"x") for i in range(200))
         misses = b"get " + b" ".join(b"nothing-%d" % i for i in range(100)) + b"\r\n"

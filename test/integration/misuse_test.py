@@ -3,11 +3,12 @@
 the way out when most members are gone for good."""
 
 import json
+import shutil
 import signal
 import time
 
 from memcache import Client, check_all, set_command, store_all
-from processes import (Node, TestCase, admin, await_status, main, member, run_admin, status,
+from processes import (Node, TestCase, admin, await_status, main, member, run, run_admin, status,
                        wait_settled)
 
 
@@ -108,6 +109,49 @@ class Misuse(Base):
         self.addCleanup(other.__exit__)
         self.log_with(other, "a member named 'n2' is alive")
         self.assertEqual(self.ring(nodes.nodes[0]), before)
+
+    def test_a_copy_of_a_live_members_directory_is_refused(self):
+        nodes = self.cluster_in("three", 3)
+        before = self.ring(nodes.nodes[0])
+        copy = self.directory / "copy"
+        shutil.copytree(nodes.disk(3), copy)
+        result = run("kai-node", "--node.name=n3", "-p", "0", "-c", "0", "-d", str(copy), "-j",
+                     f"127.0.0.1:{nodes.nodes[0].cluster}")
+        self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
+        self.assertIn("storage.directory: it is a copy of that of 'n3', who is alive at 127.0.0.1:"
+                      f"{nodes.nodes[2].cluster}", result.stderr)
+        self.assertEqual(self.ring(nodes.nodes[0]), before)
+
+    def test_a_removed_member_does_not_start_again(self):
+        nodes = self.cluster_in("three", 3)
+        nodes.kill(3)
+        await_status(nodes.nodes[0], lambda x: member(x, "n3")["state"] == "down")
+        self.assertIsNotNone(admin(nodes.nodes[0], "remove", "n3"))
+        again = nodes.again(3, wait=False)
+        self.assertEqual(again.child.wait(30), 2, again.errors())
+        self.assertEqual(again.rest(), "")
+        self.assertIn("the data there is no longer a member's", again.errors())
+
+    def test_a_member_is_asked_itself_to_leave(self):
+        nodes = self.cluster_in("three", 3)
+        left = run_admin(nodes.nodes[2], "leave", "n3", timeout=25)
+        self.assertEqual((left.returncode, left.stderr), (0, ""))
+        self.assertEqual(nodes.nodes[2].child.wait(30), 0)
+        self.assertEqual([m["name"] for m in status(nodes.nodes[0])["members"]], ["n1", "n2"])
+        self.assertEqual(status(nodes.nodes[0])["warning"],
+                         "there are 2 members for 3 replicas: each key is at 2 only")
+
+    def test_a_port_for_http_that_is_taken_lets_no_member_in(self):
+        nodes = self.cluster_in("three", 3)
+        before = self.ring(nodes.nodes[0])
+        for option, says in ((f"--admin.port={nodes.nodes[0].cluster}", "admin.port: "),
+                             ("--admin.address=192.0.2.1", "admin.address: ")):
+            result = run("kai-node", "--node.name=n4", "-p", "0", "-c", "0", "--admin.port=0",
+                         "-d", str(self.directory / "n4"), option, "-j",
+                         f"127.0.0.1:{nodes.nodes[0].cluster}")
+            self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
+            self.assertIn(says, result.stderr)
+            self.assertEqual(self.ring(nodes.nodes[0]), before)
 
 
 class LostMajority(Base):

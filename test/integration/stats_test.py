@@ -128,6 +128,33 @@ class Stats(TestCase):
             self.assertEqual(stats[name], "0", name)
         self.assertEqual(stats["curr_items"], "1")
 
+    @unittest.skipUnless(MEMCACHED, "memcached is not installed")
+    def test_hits_and_misses_are_counted_as_memcached_does(self):
+        memcached = Memcached()
+        self.addCleanup(memcached.__exit__)
+        theirs = Client(memcached.memcache)
+        self.addCleanup(theirs.__exit__)
+        clients = (theirs, self.client)
+        for client in clients:
+            client.ask(set_command(b"a", b"x"))
+        for command in (b"get a\r\n", b"get b\r\n", b"gat 0 a\r\n", b"gats 0 b\r\n",
+                        b"touch a 0\r\n", b"touch b 0\r\n", b"mg a v\r\n", b"mg b v\r\n",
+                        b"mg a T100\r\n", b"mg b T100\r\n", b"incr a 1\r\n", b"decr a 1\r\n",
+                        b"incr b 1\r\n", b"decr b 1\r\n", b"md a C5\r\n", b"md a\r\n",
+                        b"delete b\r\n", b"cas b 0 0 1 5\r\n1\r\n", b"ms a C5 1\r\n1\r\n"):
+            counted = []
+            for client in clients:
+                before = client.stats()
+                client.send(command + b"mn\r\n")
+                while client.line() != b"MN\r\n":
+                    pass
+                after = client.stats()
+                counted.append({name: int(after[name]) - int(before[name]) for name in before
+                                if re.fullmatch("cmd_(get|set|touch)|.*_(hits|misses|badval)", name)
+                                and after[name] != before[name]})
+            with self.subTest(command=command):
+                self.assertEqual(counted[1], counted[0])
+
     def test_what_does_not_fit_is_said_and_counted(self):
         for count in (1, 3):
             with self.subTest(nodes=count), \

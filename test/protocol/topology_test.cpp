@@ -225,6 +225,15 @@ TEST_CASE("a flush mark counts once its time has come, and never less than befor
   CHECK_FALSE(validate(behind));
 }
 
+TEST_CASE("a flush is near from its lead on until its time has come") {
+  const flush_marks marks{100, 300};
+  CHECK_FALSE(marks.is_near(269, 30));
+  CHECK(marks.is_near(270, 30));
+  CHECK(marks.is_near(299, 30));
+  CHECK_FALSE(marks.is_near(300, 30));
+  CHECK_FALSE(flush_marks{100, 0}.is_near(90, 30));
+}
+
 TEST_CASE("a topology reads as it was written") {
   for (auto x : {cluster_of({"a"}), cluster_of({"a", "b", "c", "d", "e"}, {3, 2, 2, 1024}),
                  planned(*with_member(cluster_of({"a", "b", "c"}), named("d"))),

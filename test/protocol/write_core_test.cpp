@@ -4,6 +4,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -96,7 +97,111 @@ private:
   size_t ends_ = 0;
 };
 
+/// Follows a decision through every way that its calls can end, in the order that the coordinator
+/// keeps: replicas first, hints once the leader's own replica has been asked.
+class every_end {
+public:
+  every_end(size_t replicas, size_t needed)
+      : replicas_(replicas),
+        text_("N=" + std::to_string(replicas) + " W=" + std::to_string(needed)) {}
+
+  /// How many ways led to nothing under way and no verdict.
+  size_t stuck = 0;
+  size_t ends = 0;
+  std::string first_stuck;
+
+  void run(size_t needed) {
+    // Each of the others is asked, known to be down, or down for this node only.
+    size_t starts = 1;
+    for (size_t i = 1; i < replicas_; ++i)
+      starts *= 3;
+    for (size_t start = 0; start < starts; ++start) {
+      auto core = write_core::of_decision({replicas_, needed}, 0);
+      std::vector<call> calls(replicas_, call::over);
+      std::vector<bool> unsure(replicas_);
+      auto code = start;
+      auto how = text_ + " from " + std::to_string(start);
+      auto verdict = write_core::verdict::wait;
+      for (size_t i = 1; i < replicas_; ++i, code /= 3) {
+        calls[i] = code % 3 == 0 ? call::store : call::hint_due;
+        unsure[i] = code % 3 == 2;
+        if (calls[i] == call::hint_due && verdict == write_core::verdict::wait)
+          verdict = core.on_replica_down(i, true, true, !unsure[i]);
+      }
+      if (verdict == write_core::verdict::wait)
+        verdict = core.on_asked();
+      go_on(core, calls, unsure, verdict, how);
+    }
+  }
+
+private:
+  enum class call { over, store, hint_due, hint };
+
+  void go_on(write_core core, std::vector<call> calls, const std::vector<bool>& unsure,
+             write_core::verdict verdict, const std::string& how) {
+    if (verdict == write_core::verdict::commit) {
+      calls[0] = call::store;
+      verdict = write_core::verdict::wait;
+      for (size_t i = 1; i < replicas_ && verdict == write_core::verdict::wait; ++i)
+        if (calls[i] == call::hint_due) {
+          calls[i] = call::hint;
+          verdict = core.on_replica_down(i, true, true, !unsure[i]);
+        }
+    }
+    if (verdict != write_core::verdict::wait) {
+      ++ends;
+      return;
+    }
+    for (auto what : {call::store, call::hint})
+      for (size_t i = 0; i < replicas_; ++i)
+        if (calls[i] == what)
+          return end_call(core, calls, unsure, i, how + ", " + std::to_string(i));
+    ++stuck;
+    if (first_stuck.empty())
+      first_stuck = how;
+  }
+
+  void end_call(const write_core& core, const std::vector<call>& calls,
+                const std::vector<bool>& unsure, size_t place, const std::string& how) {
+    auto after = [&](const char* what, call then, auto change) {
+      auto next = core;
+      auto open = calls;
+      open[place] = then;
+      auto verdict = change(next);
+      go_on(std::move(next), std::move(open), unsure, verdict, how + what);
+    };
+    const failed_answer late{errc::timed_out, false, {}};
+    const failed_answer elsewhere{errc::not_owner, true, {}};
+    if (calls[place] == call::hint) {
+      after(" hinted", call::over, [&](auto& x) { return x.on_hint(place); });
+      after(" keeps no hint", call::over, [&](auto& x) { return x.on_failure(place, late); });
+      return;
+    }
+    after(" stored", call::over, [&](auto& x) { return x.on_stored(place); });
+    after(" refused", call::over, [&](auto& x) { return x.on_refused(place); });
+    after(" late", call::over, [&](auto& x) { return x.on_failure(place, late); });
+    after(" elsewhere", call::over, [&](auto& x) { return x.on_failure(place, elsewhere); });
+    if (place != 0)
+      after(" down", core.held() ? call::hint_due : call::hint,
+            [&](auto& x) { return x.on_replica_down(place, true, true, true); });
+  }
+
+  size_t replicas_;
+  std::string text_;
+};
+
 } // namespace
+
+TEST_CASE("however its calls end, a decision is done or has failed") {
+  for (size_t replicas = 1; replicas <= 6; ++replicas)
+    for (size_t needed = 1; needed <= replicas; ++needed) {
+      every_end x{replicas, needed};
+      x.run(needed);
+      INFO(x.first_stuck);
+      CHECK(x.stuck == 0);
+      CHECK(x.ends > 0);
+    }
+}
 
 TEST_CASE("a write is done when W replicas have it, and says so once") {
   write_core core{{3, 2}};

@@ -58,7 +58,12 @@ TEST_CASE("times of the meta commands and of the binary protocol become absolute
   CHECK(what.sets_expiry);
   CHECK(what.expires == now + 10'000'000);
   CHECK(what.vivify == now + 20'000'000);
-  CHECK(what.recache_before == now + 30'000'000);
+  // A value that shows 30 seconds does not win, one that shows 29 does.
+  CHECK(what.recache_before == now + 29'000'001);
+  for (auto never : {0, -1, -1000}) {
+    x.extras.recache = never;
+    CHECK(write_of(x, now).recache_before == 0);
+  }
 }
 
 TEST_CASE("a cas that invalidates stores late values as stale ones", "[memcache]") {
