@@ -1,3 +1,4 @@
+// long: one client from its bytes to its answers, whose limits look at both
 #include "actors/connection.hpp"
 
 #include <algorithm>
