@@ -189,11 +189,13 @@ caf::error node::join() {
 
 /// A client that comes at the ready line shall find the other members connected, replicas whose
 /// answers count, and a cluster without data complete. What takes longer, a member that is down or
-/// a disk that is refilled or filled, is not waited for.
+/// a disk that is refilled or filled, is not waited for. Found so twice: what the first greetings
+/// tell of, as that this node was removed, has come then.
 void node::await_peers() {
-  auto connected = false;
+  auto times = 0;
   caf::scoped_actor self{core_.system};
-  for (int i = 0; i < await_peers_rounds && !connected; ++i) {
+  for (int i = 0; i < await_peers_rounds && times < 2; ++i) {
+    auto connected = false;
     self->request(core_.admin, limits::service_deadline, admin_atom::value, std::string{"status"},
                   std::vector<std::string>{})
         .receive(
@@ -203,10 +205,11 @@ void node::await_peers() {
                           status.find("\"state\":\"recovering\"") == std::string::npos;
             },
             [](const caf::error&) {});
+    times = connected ? times + 1 : 0;
     std::unique_lock lock{mutex_};
     if (stopping_ || left())
       return;
-    if (!connected)
+    if (times < 2)
       changed_.wait_for(lock, await_peers_interval);
   }
 }
