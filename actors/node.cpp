@@ -229,16 +229,13 @@ caf::error node::start_http() {
 }
 
 caf::expected<std::string> node::http_content(const std::string& command) {
-  if (command == "healthz") {
-    std::lock_guard lock{mutex_};
-    if (serving_ && !stopping_)
-      return std::string{"ok"};
-    return failure(errc::refused, stopping_ ? "stopping" : "starting");
-  }
   {
     std::lock_guard lock{mutex_};
-    if (!bound_)
-      return failure(errc::refused, "starting");
+    auto healthz = command == "healthz";
+    if (healthz && serving_ && !stopping_)
+      return std::string{"ok"};
+    if (healthz || !bound_)
+      return failure(errc::refused, stopping_ ? "stopping" : "starting");
   }
   caf::expected<std::string> result{failure(errc::timed_out, "the node did not answer in time")};
   auto take = [&](std::string& text) { result = std::move(text); };

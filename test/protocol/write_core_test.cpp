@@ -101,26 +101,25 @@ private:
 /// keeps: replicas first, hints once the leader's own replica has been asked.
 class every_end {
 public:
-  every_end(size_t replicas, size_t needed)
-      : replicas_(replicas),
-        text_("N=" + std::to_string(replicas) + " W=" + std::to_string(needed)) {}
+  every_end(size_t replicas, size_t needed) : replicas_(replicas), needed_(needed) {}
 
   /// How many ways led to nothing under way and no verdict.
   size_t stuck = 0;
   size_t ends = 0;
   std::string first_stuck;
 
-  void run(size_t needed) {
+  void run() {
     // Each of the others is asked, known to be down, or down for this node only.
     size_t starts = 1;
     for (size_t i = 1; i < replicas_; ++i)
       starts *= 3;
     for (size_t start = 0; start < starts; ++start) {
-      auto core = write_core::of_decision({replicas_, needed}, 0);
+      auto core = write_core::of_decision({replicas_, needed_}, 0);
       std::vector<call> calls(replicas_, call::over);
       std::vector<bool> unsure(replicas_);
       auto code = start;
-      auto how = text_ + " from " + std::to_string(start);
+      auto how = "N=" + std::to_string(replicas_) + " W=" + std::to_string(needed_) + " from " +
+                 std::to_string(start);
       auto verdict = write_core::verdict::wait;
       for (size_t i = 1; i < replicas_; ++i, code /= 3) {
         calls[i] = code % 3 == 0 ? call::store : call::hint_due;
@@ -187,7 +186,7 @@ private:
   }
 
   size_t replicas_;
-  std::string text_;
+  size_t needed_;
 };
 
 } // namespace
@@ -196,7 +195,7 @@ TEST_CASE("however its calls end, a decision is done or has failed") {
   for (size_t replicas = 1; replicas <= 6; ++replicas)
     for (size_t needed = 1; needed <= replicas; ++needed) {
       every_end x{replicas, needed};
-      x.run(needed);
+      x.run();
       INFO(x.first_stuck);
       CHECK(x.stuck == 0);
       CHECK(x.ends > 0);
