@@ -94,6 +94,8 @@ void on_response(self_pointer self, response& x) {
   auto added = out.size() - before;
   (direct ? st.loop->count.bytes_written : st.held_bytes) += added;
   st.answer_estimate = std::max({added, st.answer_estimate * 7 / 8, size_t{1}});
+  if (s.failed && !st.last_failure.ends(s.command, x.tag))
+    st.last_failure = {s.command, x.tag};
   st.commands.finish(x.tag);
   // Those behind it then find their turn come, too.
   if (direct)
@@ -183,8 +185,8 @@ void start_commands(self_pointer self, size_t window) {
   auto& st = self->state;
   st.starting.requests.reserve(std::min(window, st.commands.waiting()));
   st.commands.start_next(window, [&](uint64_t sequence, slot& s) {
-    if (s.command == st.failed_command)
-      // Nothing of it would reach the client.
+    if (s.command == st.failed_command || st.last_failure.ends(s.command, sequence))
+      // It would not reach the client.
       st.commands.finish(sequence);
     else if (s.key.empty())
       start_barrier(self, sequence, s);

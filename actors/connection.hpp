@@ -93,8 +93,18 @@ struct connection_state {
   size_t read_bytes = limits::client_read_bytes_min;
   int small_reads = 0;
   uint64_t next_command = 0;
-  /// One of this command's keys failed.
+  /// One of this command's keys failed, and the client was told so: nothing of it follows.
   uint64_t failed_command = UINT64_MAX;
+  /// A key that failed, maybe before its turn: what is behind it in its command need not start.
+  struct failed_key {
+    uint64_t command = UINT64_MAX;
+    uint64_t sequence = 0;
+
+    bool ends(uint64_t other_command, uint64_t other) const {
+      return other_command == command && other > sequence;
+    }
+  };
+  failed_key last_failure;
   request_list starting;
   /// Null where there are no rounds, under CAF's test scheduler.
   response_box_ptr box;

@@ -268,6 +268,34 @@ class Limits(TestCase):
             for node in nodes.nodes[1:]:
                 node.child.send_signal(signal.SIGCONT)
 
+    def test_a_key_that_fails_before_its_turn_is_the_last_that_is_looked_for(self):
+        with Nodes(self.directory, 3, "--storage.engine=memory", "--cluster.replicas=1") as nodes:
+            wait_for_quorums(nodes.ports())
+            near, gone, late = nodes.nodes
+            keys = {x.name: [] for x in nodes.nodes}
+            while len(keys[gone.name]) < 20 or not keys[late.name]:
+                key = b"key-%d" % sum(len(x) for x in keys.values())
+                (holder,) = locate(near, key.decode())
+                keys[holder].append(key)
+            with Client(near.memcache) as client:
+                gone.child.send_signal(signal.SIGSTOP)
+                # Until the node knows that it is gone, and does not wait for it any more.
+                while True:
+                    before = time.monotonic()
+                    self.assertTrue(client.ask(b"get " + keys[gone.name][0] + b"\r\n")
+                                    .startswith(b"SERVER_ERROR"))
+                    if time.monotonic() - before < 0.1:
+                        break
+                late.child.send_signal(signal.SIGSTOP)
+                before = int(client.stats()["kai_requests_failed"])
+                client.send(b"get " + b" ".join([keys[late.name][0]] + keys[gone.name] * 500) +
+                            b"\r\n")
+                self.assertTrue(client.line().startswith(b"SERVER_ERROR"))
+                failed = int(client.stats()["kai_requests_failed"]) - before
+                self.assertLessEqual(failed, 256)
+            for node in (gone, late):
+                node.child.send_signal(signal.SIGCONT)
+
     def test_many_short_keys_sent_at_once_take_little_memory(self):
         store_all([self.node.memcache], [b"b"], lambda key: key * 500_000)
         reset_peak(self.node)
