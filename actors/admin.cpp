@@ -29,8 +29,14 @@ std::chrono::microseconds wall_time(const admin_state& st) {
   return std::chrono::microseconds{st.context->wall_clock()};
 }
 
+bool is_leaving(const admin_state& st) {
+  return st.view && st.view->topo.members[st.view->self].state == member_state::leaving;
+}
+
 void on_view(admin_state& st, const view_ptr& view) {
   st.view = view;
+  if (!is_leaving(st))
+    st.context->takes_hints = true;
   st.progress.see(view->topo, wall_time(st));
   auto& members = view->topo.members;
   std::erase_if(st.down_since, [&](auto& x) { return !view->topo.find(x.first); });
@@ -140,10 +146,20 @@ caf::result<std::string> report(pointer self) {
 /// For whoever sees that partitions on their way arrive.
 caf::result<std::string> filled(pointer self) {
   auto promise = self->make_response_promise<std::string>();
-  gather_all(self, [self, promise](const own_reports& x) mutable {
+  auto& context = *self->state.context;
+  // One that leaves is removed once it has no hints: it takes none while it is asked, nor after.
+  auto leaves = is_leaving(self->state);
+  if (leaves)
+    context.takes_hints = false;
+  gather_all(self, [self, promise, leaves](const own_reports& x) mutable {
     fill_report report;
     // Those that are not counted yet are some.
     report.hints = std::max<uint64_t>(x.held.hints.count(), x.held.hints.exact ? 0 : 1);
+    auto& takes_hints = self->state.context->takes_hints;
+    if (report.hints > 0)
+      takes_hints = true;
+    else if (leaves && takes_hints)
+      report.hints = 1; // Another question, or another view, has come between.
     report.filled = x.synced.filled;
     if (auto& view = self->state.view) {
       report.epoch = view->topo.epoch;
@@ -169,6 +185,18 @@ caf::result<std::string> hints_for(pointer self, const std::string& name) {
     auto count = found == held.hints.held.end() ? 0 : found->second.count;
     promise.deliver(held.hints.exact ? std::to_string(count) : std::string{"unknown"});
   });
+  return promise;
+}
+
+/// The epoch by which this node holds nothing but what is its own; "0" while it has to drop some.
+caf::result<std::string> dropped_until(pointer self) {
+  auto promise = self->make_response_promise<std::string>();
+  self->request(self->state.sources.handoff, limits::service_deadline, report_atom::value)
+      .then(
+          [promise](const handoff_report& x) mutable {
+            promise.deliver(std::to_string(x.partitions == 0 ? x.epoch : 0));
+          },
+          [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
   return promise;
 }
 
@@ -567,6 +595,8 @@ admin_actor::behavior_type admin(pointer self, context_ptr context, admin_source
           return report(self);
         if (request == "filled")
           return filled(self);
+        if (request == "dropped")
+          return dropped_until(self);
         if (request == "resync") {
           self->send(self->state.sources.sync, resync_atom::value);
           return std::string{};

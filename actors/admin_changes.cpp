@@ -51,7 +51,7 @@ member unknown_node(const std::string& address) {
 caf::expected<topology> changed_by(const topology& now, const std::vector<std::string>& change,
                                    const std::vector<bool>& alive) {
   if (change[0] == "leave")
-    return with_leaving(now, change[1], false);
+    return with_leaving(now, change[1], alive, false);
   if (change[0] == "remove")
     return with_removed(now, change[1], alive, false);
   auto next = with_member(now, unknown_node(change[1]));
@@ -94,13 +94,12 @@ std::string zone_warning(const topology& x) {
 } // namespace
 
 std::string copies_warning(const topology& x) {
-  auto staying = static_cast<size_t>(
-      std::count_if(x.members.begin(), x.members.end(), [](auto& m) { return stays(m.state); }));
-  if (staying >= x.settings.replicas)
+  auto members = staying(x);
+  if (members >= x.settings.replicas)
     return zone_warning(x);
-  return "there are " + std::to_string(staying) + " members for " +
+  return "there are " + std::to_string(members) + " members for " +
          std::to_string(x.settings.replicas) + " replicas: each key is at " +
-         std::to_string(staying) + " only";
+         std::to_string(members) + " only";
 }
 
 json plan_document(const topology& now, const topology& next, const holdings& held) {
@@ -114,7 +113,6 @@ json plan_document(const topology& now, const topology& next, const holdings& he
   auto before = shares(now);
   auto after = shares(next);
   json members = json::array();
-  size_t staying = 0;
   std::map<std::string, uint64_t> zones;
   for (auto& m : next.members) {
     members.push_back({{"name", m.name},
@@ -122,13 +120,12 @@ json plan_document(const topology& now, const topology& next, const holdings& he
                        {"partitions", before[m.name].replicas},
                        {"partitions_then", after[m.name].replicas},
                        {"leads_then", after[m.name].leads}});
-    staying += stays(m.state);
     if (stays(m.state))
       zones[zone_of(m)] += after[m.name].replicas;
   }
   json warnings = json::array();
-  if (staying < next.settings.replicas)
-    warnings.push_back("there would be " + std::to_string(staying) + " members for " +
+  if (auto count = staying(next); count < next.settings.replicas)
+    warnings.push_back("there would be " + std::to_string(count) + " members for " +
                        std::to_string(next.settings.replicas) + " replicas");
   if (auto text = zone_warning(next); !text.empty())
     warnings.push_back(text);

@@ -138,7 +138,7 @@ handoff_actor::behavior_type handoff(pointer self, context_ptr context,
       [self](answer_list& xs) { self->state.surveys.on_answers(xs); },
       [self](report_atom) {
         auto& st = self->state;
-        return handoff_report{st.leftovers.size(), st.dropped};
+        return handoff_report{st.leftovers.size(), st.dropped, st.view ? st.view->topo.epoch : 0};
       },
       [self](turn_atom) { drop_on(self); },
       [self](tick_atom) {

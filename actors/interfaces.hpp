@@ -227,6 +227,8 @@ struct change_order {
 struct handoff_report {
   uint64_t partitions = 0;
   uint64_t dropped = 0;
+  /// Of the topology by which this is told.
+  uint64_t epoch = 0;
 };
 
 // --- messages ------------------------------------------------------------------------------------
@@ -251,6 +253,7 @@ using turn_atom = caf::atom_constant<caf::atom("turn")>;
 using suspect_atom = caf::atom_constant<caf::atom("suspect")>;
 using witness_atom = caf::atom_constant<caf::atom("witness")>;
 using behind_atom = caf::atom_constant<caf::atom("behind")>;
+using caught_up_atom = caf::atom_constant<caf::atom("caughtup")>;
 using resync_atom = caf::atom_constant<caf::atom("resync")>;
 using forget_atom = caf::atom_constant<caf::atom("forget")>;
 using stats_atom = caf::atom_constant<caf::atom("stats")>;
@@ -311,9 +314,12 @@ using vnode_actor = caf::typed_actor<
     caf::reacts_to<tick_atom>,
     // stats, admin
     caf::replies_to<report_atom>::with<vnode_report>,
-    // sync: which partitions are behind; these are, or no longer
+    // sync: which partitions are behind
     caf::replies_to<behind_atom>::with<partition_list>,
-    caf::reacts_to<behind_atom, partition_list, bool>,
+    // sync: these are, since then
+    caf::reacts_to<behind_atom, partition_list, timestamp>,
+    // sync: these have been compared since then, and are behind only with what was lost later
+    caf::reacts_to<caught_up_atom, partition_list, timestamp>,
     // sync
     caf::replies_to<reap_order>::with<reap_result>,
     // hints

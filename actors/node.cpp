@@ -1,5 +1,6 @@
 #include "actors/node.hpp"
 
+#include <charconv>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -23,7 +24,15 @@ namespace {
 constexpr int await_peers_rounds = 40;
 constexpr std::chrono::milliseconds await_peers_interval{50};
 
-/// Lines of `stats` as Prometheus text: every number, under memcached's name or kai's.
+bool is_number(const std::string& text) {
+  double number = 0;
+  auto end = text.data() + text.size();
+  auto [read_to, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc{} && read_to == end;
+}
+
+/// Lines of `stats` as Prometheus text: every number, under memcached's name or kai's. What is a
+/// name may look like a number.
 std::string to_prometheus(const std::string& stats) {
   std::istringstream in{stats};
   std::string out;
@@ -33,8 +42,7 @@ std::string to_prometheus(const std::string& stats) {
   while (in >> word && word == "STAT" && in >> name && std::getline(in >> std::ws, value)) {
     if (!value.empty() && value.back() == '\r')
       value.pop_back();
-    if (value.empty() || value.find_first_not_of("0123456789.") != std::string::npos ||
-        name == "version")
+    if (name == "version" || name == "kai_node" || !is_number(value))
       continue;
     if (name.rfind("kai_", 0) != 0)
       name = "kai_memcache_" + name;
@@ -78,7 +86,7 @@ caf::expected<node::endpoints> node::start() {
     return err;
   await_peers();
   if (left())
-    return no_longer_a_member();
+    return no_longer_a_member(core_.context->options.storage.directory);
   caf::anon_send(acceptor_, start_atom::value);
   std::lock_guard lock{mutex_};
   if (stopping_)

@@ -29,6 +29,8 @@ struct node_context {
   std::string cluster_address;
   /// Microseconds since 1970.
   std::function<timestamp()> wall_clock;
+  /// Microseconds since any moment; never set. Empty: the wall clock is not either.
+  std::function<timestamp()> steady_clock;
   /// Start of the process, by the wall clock.
   timestamp started = 0;
   /// When the data was last in use before this start, by the same; 0: it is new.
@@ -39,6 +41,8 @@ struct node_context {
   std::vector<std::shared_ptr<read_window>> windows;
   /// The node was a member, and is none any more: it is to end.
   std::atomic<bool> left{false};
+  /// Vnodes keep hints for others. Not once this node, which leaves, has said that it has none.
+  std::atomic<bool> takes_hints{true};
 
   /// Of the topology in use, for actors that need no more of it: its epoch and its flush marks.
   void use(const topology& x) {
@@ -62,20 +66,32 @@ struct node_context {
   /// one node whose clock is ahead must not end everybody's items.
   timestamp now() const { return clock.now(wall_clock()); }
   /// Takes note of another node's clock. False: it is so far ahead that it must be wrong, and is
-  /// not taken over, or one bad clock would be everybody's for good.
+  /// not taken over, or one bad clock would be everybody's for good. Ahead of the best that is
+  /// known here: a wall clock that is set back must not make all others wrong.
   bool observe(timestamp x) {
     if (clock.is_above(x))
       return true;
     auto ahead = std::chrono::microseconds{limits::clock_ahead_max}.count();
-    if (x > wall_clock() + static_cast<uint64_t>(ahead))
+    if (x > note_time(wall_clock()) + static_cast<uint64_t>(ahead))
       return false;
     clock.observe(x);
     return true;
   }
 
+  /// At a start: dots go on above what the node stored, even where its wall clock was set back.
+  void trust_own_clock() { note_time(now()); }
+
   timestamp issue() { return clock.issue(wall_clock()); }
 
 private:
+  /// It is `at` now, or later than that.
+  timestamp note_time(timestamp at) {
+    auto steady = steady_clock ? steady_clock() : wall_clock();
+    best_.raise(at, steady);
+    return best_.at(steady);
+  }
+
+  best_time best_;
   std::atomic<uint64_t> epoch_{0};
   std::atomic<timestamp> flush_reached_{0};
   std::atomic<timestamp> flush_ahead_{0};

@@ -126,7 +126,13 @@ node_core::node_core(caf::actor_system& sys, node_options options, node_environm
       random_state_(environment.seed) {
   context->options = std::move(options);
   context->wall_clock = environment.wall_clock;
+  context->steady_clock = [&sys] {
+    auto now = sys.clock().now().time_since_epoch();
+    return static_cast<timestamp>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+  };
   context->started = context->wall_clock();
+  context->trust_own_clock();
   loop = std::make_shared<io_loop>(system, context);
   gateway = spawn_on_loop<local_gateway_actor>(system, kai::gateway, loop);
 }
@@ -250,8 +256,15 @@ caf::error node_core::add_vnode(uint32_t index) {
   if (!opened)
     return opened.error();
   std::shared_ptr<engine> storage = std::make_shared<caching_engine>(std::move(*opened), cache);
-  if (auto err = restore_clock(*storage, context->clock))
-    return err;
+  if (auto err = restore_clock(*storage, context->clock)) {
+    if (err != errc::damaged)
+      return err;
+    // Nothing that was stored is above this, unless the wall clock was set back.
+    std::chrono::microseconds ahead = limits::clock_bound_ahead;
+    context->clock.observe(context->wall_clock() + static_cast<timestamp>(ahead.count()));
+    context->log.warning("{}: the node goes on by its wall clock", message_of(err));
+  }
+  context->trust_own_clock();
   auto& window = context->windows.emplace_back(std::make_shared<read_window>(std::move(cache)));
   engine_factory keep;
   if (!environment.threads) {

@@ -63,6 +63,7 @@ void lost(pointer self, const char* why) {
     if (!st.retired)
       self->send(st.membership, peer_status{st.member_name, false, st.confirmed});
   }
+  st.down_since = now(self);
   st.up = false;
   st.remote = nullptr;
   st.pending.clear();
@@ -105,7 +106,12 @@ hello own_hello(io_loop& loop) {
 /// Looks at what every message says of its sender's clock and topology.
 void heed(pointer self, const batch_header& x) {
   auto& st = self->state;
-  st.loop->context().observe(x.clock);
+  auto& context = st.loop->context();
+  if (!context.observe(x.clock) && !std::exchange(st.clock_told, true))
+    context.log.warning(
+        "the clock of {} is far ahead of this node's: it is not taken over, and what "
+        "is written there may hide what is written here; set the hosts' clocks",
+        st.member_name);
   if (st.loop->view && x.epoch > st.loop->view->topo.epoch)
     self->send(st.topology, epoch_atom::value, x.epoch, st.member_name);
 }
@@ -130,28 +136,30 @@ std::string objection(const peer_state& st, const hello& x) {
 }
 
 /// The node is not used, and will be asked again. What somebody has to do something about is said
-/// loudly, once.
-void do_without(pointer self, const std::string& why, bool loudly) {
+/// loudly, once: that it answers and is not the one, or that it does not come back by itself.
+void do_without(pointer self, const std::string& why, bool at_seed, bool answered) {
   auto& st = self->state;
   st.dialing = false;
   auto& log = st.loop->context().log;
+  auto loudly = !at_seed && (answered || now(self) - st.down_since >= limits::absence_worth_a_line);
   if (loudly && std::exchange(st.last_objection, why) != why)
-    log.warning("{} at {}: {}", st.member_name, st.address, why);
+    log.warning("{} at {} can not be used: {}", st.member_name, st.address, why);
   else
-    log.debug("{} at {}: {}", st.member_name, st.address, why);
+    log.debug("{} at {} can not be used: {}", st.member_name, st.address, why);
   if (!st.confirmed && !st.retired)
     self->send(st.membership, suspect_atom::value, st.member_name);
   dial_later(self);
 }
 
-void on_connected(pointer self, const gateway_actor& remote, const hello& x, bool at_seed) {
+void on_connected(pointer self, const gateway_actor& remote, const hello& x,
+                  const std::string& address) {
   auto& st = self->state;
   st.dialing = false;
   if (st.retired)
     return;
   // At a seed anybody may be.
   if (auto why = objection(st, x); !why.empty())
-    return do_without(self, why, !at_seed);
+    return do_without(self, why, address != st.address, true);
   st.remote = remote;
   st.up = true;
   st.dials = 0;
@@ -161,7 +169,8 @@ void on_connected(pointer self, const gateway_actor& remote, const hello& x, boo
   st.doubts.on_connected(since_start(now(self)));
   self->monitor(remote);
   heed(self, x.header);
-  st.loop->context().log.info("connected to {} at {}", st.member_name, st.address);
+  st.last_objection.clear();
+  st.loop->context().log.info("connected to {} at {}", st.member_name, address);
   self->send(st.membership, peer_status{st.member_name, true});
 }
 
@@ -173,13 +182,12 @@ void dial(pointer self) {
   auto& context = st.loop->context();
   auto address = address_to_try(st.address, context.options.cluster.seeds, context.cluster_address,
                                 st.loop->view ? &st.loop->view->topo : nullptr, st.dials++);
-  auto at_seed = address != st.address;
-  auto failed = [self, at_seed](const caf::error& err) {
-    do_without(self, message_of(err), !at_seed && err == errc::incompatible);
+  auto failed = [self, address](const caf::error& err) {
+    do_without(self, message_of(err), address != self->state.address, err == errc::incompatible);
   };
   self->request(st.dialer, limits::dial_deadline, dial_atom::value, address)
       .then(
-          [self, failed, at_seed](const gateway_actor& remote) {
+          [self, failed, address](const gateway_actor& remote) {
             auto words = own_hello(*self->state.loop);
             // Where two nodes connect to each other at the same moment CAF may drop both
             // connections, and the first hello: it is not waited for long.
@@ -187,7 +195,7 @@ void dial(pointer self) {
                 std::min<caf::timespan>(limits::hello_deadline, 4 * self->state.backoff);
             self->request(remote, patience, hello_atom::value, words)
                 .then([self, remote,
-                       at_seed](const hello& x) { on_connected(self, remote, x, at_seed); },
+                       address](const hello& x) { on_connected(self, remote, x, address); },
                       failed);
           },
           failed);
@@ -425,6 +433,7 @@ peer_actor::behavior_type peer(pointer self, io_loop_ptr loop, std::string membe
   st.membership = std::move(membership);
   st.topology = std::move(topology);
   st.box = std::move(box);
+  st.down_since = now(self);
   if (own_gateway) {
     st.remote = std::move(own_gateway);
     st.up = true;

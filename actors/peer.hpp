@@ -62,8 +62,12 @@ struct peer_state {
   std::optional<caf::actor_clock::time_point> retired;
   caf::timespan backoff = limits::reconnect_min;
   caf::actor_clock::time_point up_since;
-  /// Why the node was not used when it answered last.
+  /// Since its start, or since the connection was lost.
+  caf::actor_clock::time_point down_since;
+  /// Why the node was not used when it answered last, or was not reached.
   std::string last_objection;
+  /// That the node's clock is far ahead was logged.
+  bool clock_told = false;
   suspicion doubts;
 
   std::vector<slot> slots;

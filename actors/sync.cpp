@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <memory>
 
 #include "actors/sync_round.hpp"
@@ -267,15 +268,18 @@ void end_recovery(pointer self) {
   if (st.behind.empty() || (!everybody && now(self) - st.started < limits::recovery_patience))
     return;
   partition_list done;
+  auto compared_since = std::numeric_limits<timestamp>::max();
   auto hints_matter = false;
   for (auto& [partition, since] : st.behind) {
     if (!compared_with_all(st, partition, since) ||
         (st.view->is_newcomer(st.view->self, partition) && !has_all(st, partition)))
       continue;
-    if (st.no_hints_at < since)
+    if (st.no_hints_at < since) {
       hints_matter = true;
-    else
+    } else {
       done.push_back(partition);
+      compared_since = std::min(compared_since, since);
+    }
   }
   if (hints_matter && !st.asking_for_hints)
     ask_for_hints(self);
@@ -284,9 +288,10 @@ void end_recovery(pointer self) {
   for (auto x : done)
     st.behind.erase(x);
   if (st.behind.empty())
-    st.context->log.info("caught up with the other replicas");
+    st.context->log.info("caught up with the other replicas{}",
+                         everybody ? "" : " that can be reached");
   for (auto& x : st.vnodes)
-    self->send(x, behind_atom::value, done, false);
+    self->send(x, caught_up_atom::value, done, compared_since);
 }
 
 /// This node was stopped for a while: it missed writes.
@@ -295,7 +300,7 @@ void fall_behind(pointer self) {
   partition_list all;
   each_own_partition(*st.view, [&](partition_id x, const auto&) { all.push_back(x); });
   for (auto& x : st.vnodes)
-    self->send(x, behind_atom::value, all, true);
+    self->send(x, behind_atom::value, all, st.context->now());
   st.behind.clear();
   take_behind(self, all);
   st.context->log.info("stopped for a while: recovering");
@@ -303,7 +308,46 @@ void fall_behind(pointer self) {
 
 // --- reaping -------------------------------------------------------------------------------------
 
-/// Since when all replicas of the partition were found equal; 0: not yet. A cache compares nothing:
+/// The members that may have something left of lists before the last change of any: that were cut
+/// off, say, and have not heard of it.
+void ask_for_dropped(pointer self) {
+  auto& st = self->state;
+  auto& topo = st.view->topo;
+  if (st.asking_for_dropped || now(self) < st.next_dropped)
+    return;
+  st.next_dropped = now(self) + limits::sync_retry;
+  auto last_change = *std::max_element(topo.changed_at.begin(), topo.changed_at.end());
+  std::vector<std::pair<member_index, call>> calls;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < topo.members.size(); ++i) {
+    auto other = static_cast<member_index>(i);
+    if (other == st.view->self || !st.view->alive[i] ||
+        partner_of(st, other).dropped_until >= last_change)
+      continue;
+    calls.emplace_back(other, call{});
+    calls.back().second.what = service_call{"admin", "dropped"};
+    names.push_back(topo.members[i].name);
+  }
+  if (calls.empty())
+    return;
+  st.asking_for_dropped = true;
+  auto each = [self, names](size_t position, answer& x) {
+    auto text = std::get_if<text_answer>(&x.what);
+    auto found = self->state.partners.find(names[position]);
+    uint64_t epoch = 0;
+    if (!text || found == self->state.partners.end() ||
+        std::from_chars(text->text.data(), text->text.data() + text->text.size(), epoch).ec !=
+            std::errc{})
+      return;
+    auto& known = found->second.dropped_until;
+    known = std::max(known, epoch);
+  };
+  st.surveys.ask(self, st.view.get(), std::move(calls), each,
+                 [self] { self->state.asking_for_dropped = false; });
+}
+
+/// Since when all replicas of the partition were found equal; 0: not yet, or somebody may hold what
+/// is left of the time before, and bring it back with the partition. A cache compares nothing:
 /// there the grace alone counts, for marks that stayed would in the end leave room for nothing
 /// else.
 timestamp in_sync_since(sync_state& st, partition_id partition) {
@@ -312,6 +356,12 @@ timestamp in_sync_since(sync_state& st, partition_id partition) {
     return 0;
   if (evicts(st))
     return result;
+  for (size_t i = 0; i < st.view->topo.members.size(); ++i) {
+    auto other = static_cast<member_index>(i);
+    if (other != st.view->self &&
+        partner_of(st, other).dropped_until < st.view->topo.changed_at[partition])
+      return 0;
+  }
   for (auto other : st.view->replicas(partition))
     if (other != st.view->self)
       result = std::min(result, partner_of(st, other).ever_equal_at[partition]);
@@ -374,6 +424,7 @@ void follow_ownership(pointer self, const cluster_view& next) {
   // At the start the vnodes are behind with everything.
   if (!st.view)
     return;
+  auto since = st.context->now();
   partition_list gained;
   each_own_partition(next, [&](partition_id x, const auto&) {
     if (!st.view->owns(st.view->self, x))
@@ -381,9 +432,9 @@ void follow_ownership(pointer self, const cluster_view& next) {
   });
   if (!gained.empty())
     for (auto& x : st.vnodes)
-      self->send(x, behind_atom::value, gained, true);
+      self->send(x, behind_atom::value, gained, since);
   for (auto x : gained)
-    st.behind.try_emplace(x, st.context->now());
+    st.behind.try_emplace(x, since);
   for (uint32_t p = 0; p < next.topo.settings.partitions; ++p)
     if (next.topo.changed_at[p] != st.view->topo.changed_at[p])
       for (auto& [name, x] : st.partners) {
@@ -431,6 +482,7 @@ void keep_equal(pointer self, bool stopped) {
   }
   compare_due(self);
   ask_for_load(self);
+  ask_for_dropped(self);
   end_recovery(self);
 }
 

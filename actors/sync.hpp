@@ -43,6 +43,8 @@ struct sync_state {
     std::vector<timestamp> equal_at;
     /// The same, but never forgotten: for what may go.
     std::vector<timestamp> ever_equal_at;
+    /// The highest epoch by which it said to hold nothing but what is its own.
+    uint64_t dropped_until = 0;
   };
 
   context_ptr context;
@@ -85,6 +87,9 @@ struct sync_state {
   rate_meter received;
 
   // --- reaping
+  /// Whether members are being asked for what they still have to drop, and when they are next.
+  bool asking_for_dropped = false;
+  time_point next_dropped;
   bool reaping = false;
   partition_id reap_partition = 0;
   uint64_t reap_from = 0;

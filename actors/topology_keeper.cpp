@@ -32,7 +32,7 @@ caf::result<bool> start(pointer self) {
     return err;
   if (st.current.epoch != 0) {
     if (!is_member(st))
-      return no_longer_a_member();
+      return no_longer_a_member(st.context->options.storage.directory);
     auto started = self->make_response_promise<bool>();
     st.age_unsettled = true;
     auto in = [self, started](caf::error err) mutable {
@@ -131,7 +131,8 @@ caf::result<std::string> on_join(pointer self, const std::string& text) {
 caf::expected<topology> apply_order(const topology_state& st, const change_order& order,
                                     const topology& now) {
   switch (order.what) {
-  case change_order::kind::leave: return with_leaving(now, order.name, order.forced);
+  case change_order::kind::leave:
+    return with_leaving(now, order.name, reachable_in(st, now).alive, order.forced);
   case change_order::kind::remove: {
     auto who = reachable_in(st, now);
     auto next = with_removed(now, order.name, who.alive, order.forced);
@@ -361,10 +362,10 @@ void on_newer_epoch(pointer self, uint64_t epoch) {
 
 } // namespace
 
-caf::error no_longer_a_member() {
+caf::error no_longer_a_member(const std::string& directory) {
   return failure(errc::bad_configuration,
-                 "storage.directory: the data there is no longer a member's; empty the directory "
-                 "to join as a new node");
+                 "storage.directory: the data in " + directory +
+                     " is no longer a member's; empty that directory to join as a new node");
 }
 
 topology_actor::behavior_type topology_keeper(pointer self, context_ptr context,

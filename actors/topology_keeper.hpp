@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <random>
 #include <string>
@@ -71,9 +72,13 @@ struct topology_state {
   // --- joining
   std::vector<caf::typed_response_promise<bool>> starting;
   size_t next_seed = 0;
-  std::string last_join_error;
-  /// When the same one is worth a line again.
-  caf::actor_clock::time_point join_error_again;
+  struct join_error {
+    std::string text;
+    /// When the same one is worth a line again.
+    caf::actor_clock::time_point again;
+  };
+  /// The last one, by seed.
+  std::map<std::string, join_error> join_errors;
 
   /// Whether it is not known yet if the data is too old to take part with. Until then what the
   /// others decide is not used, not even learnt: the node will ask for it.
@@ -118,7 +123,7 @@ struct topology_state {
 };
 
 /// Why a node does not start on the data of one that has left its cluster.
-caf::error no_longer_a_member();
+caf::error no_longer_a_member(const std::string& directory);
 
 topology_actor::behavior_type topology_keeper(topology_actor::stateful_pointer<topology_state> self,
                                               context_ptr context, durable_files files,

@@ -10,13 +10,13 @@ using pointer = topology_self;
 
 void on_join_failed(pointer self, const std::string& seed, const caf::error& err) {
   auto& st = self->state;
-  auto why = "joining through " + seed + ": " + message_of(err);
+  auto why = message_of(err);
   auto now = self->home_system().clock().now();
-  if (why != st.last_join_error || now >= st.join_error_again) {
-    st.context->log.warning("{}; trying again", why);
-    st.join_error_again = now + limits::join_error_interval;
+  auto& known = st.join_errors[seed];
+  if (why != known.text || now >= known.again) {
+    st.context->log.warning("joining through {}: {}; trying again", seed, why);
+    known = {why, now + limits::join_error_interval};
   }
-  st.last_join_error = why;
   self->delayed_send(self, limits::join_interval, tick_atom::value);
 }
 

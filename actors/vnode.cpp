@@ -170,6 +170,8 @@ private:
   }
 
   answer_body carry_out(const call& x, hint_call& what) {
+    if (!st_.context->takes_hints)
+      return failed_answer{errc::refused, true, "this node leaves, and takes no hints any more"};
     depends_ = true;
     auto now = st_.context->wall_clock();
     hint kept{x.partition, x.key, std::move(what.target), std::move(what.value)};
@@ -265,11 +267,13 @@ private:
     return &i->second.value;
   }
 
-  /// For writes: a damaged record is lost here, and replaced by what comes.
+  /// For writes: a damaged record is lost here, and replaced by what comes, which may be older.
   caf::expected<record> find_or_lost(const call& x) {
     auto result = find(x);
-    if (!result && result.error() == errc::damaged)
+    if (!result && result.error() == errc::damaged) {
+      st_.fall_behind({x.partition}, st_.context->now());
       return record{};
+    }
     return result;
   }
 
@@ -313,8 +317,7 @@ void note_losses(vnode_state& st) {
   if (lost.all) {
     st.clock_bound = 0;
     st.trees.forget(std::nullopt);
-    st.behind.assign(st.behind.size(), true);
-    st.publish();
+    st.fall_behind();
   }
   for (auto x : lost.partitions)
     st.trees.forget(x);
@@ -325,7 +328,7 @@ caf::result<partition_list> behind_partitions(const vnode_state& st) {
     return failure(errc::not_a_member, "the vnode does not know the partitions yet");
   partition_list result;
   for (size_t i = 0; i < st.behind.size(); ++i)
-    if (st.behind[i])
+    if (st.behind[i] != 0)
       result.push_back(static_cast<partition_id>(i));
   return result;
 }
@@ -337,10 +340,8 @@ class at_work {
 public:
   explicit at_work(pointer self) : self_(self), began_(now()) {
     auto& st = self_->state;
-    if (began_ - st.idle_since > limits::probe_timeout && !st.evicts()) {
-      st.behind.assign(st.behind.size(), true);
-      st.publish();
-    }
+    if (began_ - st.idle_since > limits::probe_timeout)
+      st.fall_behind();
   }
   at_work(const at_work&) = delete;
   at_work& operator=(const at_work&) = delete;
@@ -566,8 +567,8 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
           st.storage = st.remake(st.context, partitions);
         st.hints.count_from_start(partitions);
         st.trees = partition_trees{partitions};
-        st.behind.assign(partitions, !st.evicts());
-        st.publish();
+        st.behind.assign(partitions, 0);
+        st.fall_behind();
       },
       [self](flush_batch_atom) { take_all(self); },
       [self](make_tree_atom) { make_tree(self); },
@@ -584,11 +585,14 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
       },
       [self](report_atom) { return report(self->state); },
       [self](behind_atom) { return behind_partitions(self->state); },
-      [self](behind_atom, const partition_list& partitions, bool behind) {
+      [self](behind_atom, const partition_list& partitions, timestamp since) {
+        self->state.fall_behind(partitions, since);
+      },
+      [self](caught_up_atom, const partition_list& partitions, timestamp since) {
         auto& st = self->state;
         for (auto x : partitions)
-          if (x < st.behind.size() && !st.evicts())
-            st.behind[x] = behind;
+          if (x < st.behind.size() && st.behind[x] <= since)
+            st.behind[x] = 0;
         st.publish();
       },
       [self](const reap_order& x) {

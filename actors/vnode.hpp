@@ -67,8 +67,9 @@ struct vnode_state {
   /// Null where it is not on it.
   io_loop_ptr loop;
   partition_trees trees;
-  /// Partitions whose replicas elsewhere may have more: what is not here proves nothing.
-  std::vector<bool> behind;
+  /// Since when, by the cluster's clock, the replicas of a partition elsewhere may have more, and
+  /// what is not here proves nothing; 0: it has caught up.
+  std::vector<timestamp> behind;
   /// When the last handler ended.
   caf::actor_clock::time_point idle_since;
   /// Dots are issued below this, which is on disk. Unlimited over a memory engine, whose node id is
@@ -95,11 +96,27 @@ struct vnode_state {
 
   /// What is behind has changed.
   void publish() {
-    if (window)
-      window->publish(behind);
+    if (!window)
+      return;
+    std::vector<bool> is_behind;
+    for (auto since : behind)
+      is_behind.push_back(since != 0);
+    window->publish(std::move(is_behind));
+  }
+  void fall_behind(const partition_list& partitions, timestamp since) {
+    for (auto x : partitions)
+      if (x < behind.size() && !evicts())
+        behind[x] = std::max(behind[x], since);
+    publish();
+  }
+  /// With all.
+  void fall_behind() {
+    if (!evicts())
+      behind.assign(behind.size(), context->now());
+    publish();
   }
   /// Before its start it knows of no partition, and is behind with all.
-  bool caught_up(partition_id x) const { return evicts() || (x < behind.size() && !behind[x]); }
+  bool caught_up(partition_id x) const { return evicts() || (x < behind.size() && behind[x] == 0); }
   /// A node that evicts is a cache: it keeps no trees, and is never behind.
   bool evicts() const { return context->options.storage.evicts(); }
   uint64_t write_failures = 0;

@@ -297,6 +297,8 @@ private:
     for (size_t i = 0; i < answers.size(); ++i)
       if (std::holds_alternative<stored_answer>(answers[i].what))
         stored[of_record[i]].push_back(asked[i]);
+      else if (auto why = std::get_if<failed_answer>(&answers[i].what))
+        last_refusal_ = *why;
     for (size_t i = 0; i < records_.size(); ++i)
       for (auto list : {&t.replicas[partitions[i]], t.target_of(partitions[i])})
         if (auto err = list ? check(*list, stored[i], partitions[i]) : caf::error{})
@@ -311,12 +313,23 @@ private:
       return std::find(stored.begin(), stored.end(), x) != stored.end();
     }));
     auto needed = t.settings.write_quorum_of(list.size());
-    return got < needed ? too_few(t, partition, got, needed) : caf::error{};
+    if (got >= needed)
+      return caf::none;
+    auto err = too_few(t, partition, got, needed);
+    if (!last_refusal_)
+      return err;
+    // One that is full stays so.
+    auto passes = last_refusal_->reason != errc::out_of_memory;
+    return failure(passes ? errc::quorum_failed : errc::out_of_memory,
+                   message_of(err) + "; one said: " +
+                       (last_refusal_->message.empty() ? to_string(last_refusal_->reason)
+                                                       : last_refusal_->message));
   }
 
   cluster_client& cluster_;
   std::vector<std::pair<std::string, record>> records_;
   size_t bytes_ = 0;
+  std::optional<failed_answer> last_refusal_;
 };
 
 } // namespace
@@ -362,8 +375,11 @@ caf::expected<backup_summary> restore(cluster_client& cluster,
     return err;
   uint64_t keys = 0;
   uint64_t flushed = 0;
-  auto now = wall_clock();
-  auto mark = cluster.current().flushed.at(now);
+  // By the cluster's clock, whatever this host's says, which is about to pass a mark that is near.
+  auto now = cluster.clock();
+  auto& marks = cluster.current().flushed;
+  std::chrono::microseconds soon = 2 * limits::flush_lead;
+  auto mark = marks.at(now + static_cast<timestamp>(soon.count()));
   auto count = [&](const std::string&, const record& x) {
     flushed += is_flushed(x, now, mark);
     return ++keys > 0;

@@ -1,6 +1,8 @@
 #include "apps/backup_file.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <exception>
 
 #include <fcntl.h>
@@ -39,7 +41,8 @@ caf::error damaged(const fs::path& path, const std::string& how) {
 }
 
 caf::error failed(const fs::path& path, const std::string& what) {
-  return failure(errc::storage_failed, path.string() + " can not be " + what);
+  std::string why = errno == 0 ? "" : std::string{": "} + std::strerror(errno);
+  return failure(errc::storage_failed, path.string() + " can not be " + what + why);
 }
 
 /// Makes what is written at `path` survive a crash.
@@ -178,8 +181,8 @@ caf::expected<backup_summary> read_summary(const fs::path& directory) {
   if (!in)
     return failure(errc::refused,
                    directory.string() + " holds no whole backup: there is no " + summary_name);
-  auto x = nlohmann::json::parse(in, nullptr, false);
   try {
+    auto x = nlohmann::json::parse(in, nullptr, false);
     if (int found = x.at("format"); found < format_min || found > format)
       return failure(errc::incompatible, path.string() + " is of another format");
     backup_summary result;

@@ -87,6 +87,7 @@ public:
   }
 
   topology current;
+  timestamp heard_clock = 0;
 
 private:
   caf::expected<caf::strong_actor_ptr> connect(const host_port& at) {
@@ -150,7 +151,8 @@ private:
         return;
       self_->receive(
           [&](answer_batch& batch) {
-            clock_ = std::max(clock_, batch.header.clock);
+            heard_clock = std::max(heard_clock, batch.header.clock);
+            clock_ = std::max(clock_, heard_clock);
             for (auto& x : batch.answers)
               if (waiting_.erase(x.id - next_id_) > 0)
                 result[x.id - next_id_].what = std::move(x.what);
@@ -198,6 +200,7 @@ caf::error cluster_client::refresh() { return impl_->refresh(); }
 const topology& cluster_client::current() const { return impl_->current; }
 bool cluster_client::reaches(member_index x) const { return impl_->reaches(x); }
 bool cluster_client::is_up(member_index x) const { return impl_->is_up(x); }
+timestamp cluster_client::clock() const { return impl_->heard_clock; }
 std::vector<answer> cluster_client::ask(calls_to calls) { return impl_->ask(std::move(calls)); }
 
 } // namespace kai

@@ -31,6 +31,9 @@ public:
   /// Its answers count: it is not recovering, as far as the node asked knows.
   bool is_up(member_index x) const;
 
+  /// The members' clock, as of their last answers.
+  timestamp clock() const;
+
   using calls_to = std::vector<std::pair<member_index, call>>;
   /// Makes the calls, all at once, and waits for their answers, which come in the calls' order.
   /// Sets their ids, and `changed_at` by the topology. What is not answered in time failed with

@@ -66,7 +66,7 @@ caf::expected<node_plan> plan_cluster(const invocation& asked,
                    "node.loops: has to be 1: each node of kai-cluster has one loop");
   node_plan result;
   result.program = "kai-cluster";
-  result.join_first = true;
+  result.join_earlier = true;
   result.ready_line = "kai-cluster ready nodes=" + std::to_string(asked.nodes);
   result.caf = caf_of_many(asked);
   for (size_t i = 0; i < asked.nodes; ++i) {
@@ -101,7 +101,7 @@ caf::expected<node_plan> plan_host(const invocation& asked) {
   if (!name)
     return std::move(name.error());
   result.host = *name;
-  result.join_first = true;
+  result.join_earlier = true;
   result.caf = caf_of_many(asked);
   for (size_t i = 0; i < asked.options.loops; ++i) {
     auto x = options_of_loop(asked.options, *name, i);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -49,6 +50,9 @@ void show_progress(const series_row& row) {
 }
 
 int run(const command_line& line) {
+  for (const auto& file : {line.json_file, line.html_file})
+    if (auto err = check_writable(file))
+      return complain(err, 2);
   auto terminal = isatty(STDERR_FILENO) == 1 && !line.quiet;
   auto result = run_bench(line.run, terminal ? collector::listener{show_progress} : nullptr, stop);
   if (terminal)
@@ -57,15 +61,21 @@ int run(const command_line& line) {
     return complain(result.error(), 1);
   auto document = to_json(line.run, *result);
   // JSON on standard output stays alone there, for the program that reads it.
-  (line.json_file == "-" ? std::cerr : std::cout) << summary(line.run, *result) << std::flush;
+  auto& out = line.json_file == "-" ? std::cerr : std::cout;
+  out << summary(line.run, *result) << std::flush;
+  auto status =
+      out ? 0
+          : complain(kai::failure(kai::errc::storage_failed, "the results can not be printed"), 1);
   if (!line.json_file.empty()) {
-    if (auto err = write_text(line.json_file, document.dump(2) + "\n"))
-      return complain(err, 1);
+    if (auto err = write_text(
+            line.json_file,
+            document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"))
+      status = complain(err, 1);
   }
-  if (!line.html_file.empty()) {
-    if (auto status = write_page(line.html_file, {document}); status != 0)
-      return status;
-  }
+  if (!line.html_file.empty())
+    status = std::max(status, write_page(line.html_file, {document}));
+  if (status != 0)
+    return status;
   if (result->succeeded(line.run.duration.count() > 0))
     return 0;
   std::cerr << "kai-bench: "

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "apps/cluster_plan.hpp"
+#include "apps/loop_directories.hpp"
 #include "apps/process.hpp"
 #include "protocol/errc.hpp"
 
@@ -37,9 +38,15 @@ caf::error make_directory(const fs::path& path) {
 caf::expected<node_plan> make_plan(const invocation& asked) {
   if (asked.given("storage.directory")) {
     auto plan = plan_cluster(asked, asked.options.node.storage.directory);
-    if (plan)
-      if (auto err = make_directory(asked.options.node.storage.directory))
-        return err;
+    if (!plan)
+      return plan;
+    if (auto err = make_directory(asked.options.node.storage.directory))
+      return err;
+    if (auto err = check_cluster_directory(asked.options, asked.nodes))
+      return err;
+    keep_ports(plan->nodes);
+    if (auto err = join_who_is_there(plan->nodes))
+      return err;
     return plan;
   }
   auto scratch = make_scratch();
@@ -56,6 +63,7 @@ caf::expected<node_plan> make_plan(const invocation& asked) {
 } // namespace
 
 int main(int argc, char** argv) {
+  open_standard_streams();
   take_over_signals();
   const program self{
       "kai-cluster",

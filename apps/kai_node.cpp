@@ -10,6 +10,7 @@
 
 int main(int argc, char** argv) {
   using namespace kai;
+  open_standard_streams();
   take_over_signals();
   const program self{"kai-node", "[--config-file=FILE] [--GROUP.KEY=VALUE ...]\n\nRuns one node."};
   auto asked = read_invocation(self, {argv + 1, argv + argc});
@@ -25,7 +26,10 @@ int main(int argc, char** argv) {
     return complain(self.name, message_of(plan.error()), exit_used_wrongly);
   if (auto err = check_loop_directories(asked->options))
     return complain(self.name, message_of(err), exit_used_wrongly);
-  if (plan->nodes.size() > 1)
+  if (plan->nodes.size() > 1) {
     keep_ports(plan->nodes);
+    if (auto err = join_who_is_there(plan->nodes))
+      return complain(self.name, message_of(err), exit_used_wrongly);
+  }
   return run_nodes(std::move(*plan));
 }

@@ -88,6 +88,53 @@ caf::error check_loop_directories(const process_options& options) {
                      " and let it leave first (" + commands + "), or use another directory");
 }
 
+caf::error check_cluster_directory(const process_options& options, uint64_t nodes) {
+  if (options.node.storage.engine == engine_kind::memory)
+    return caf::none;
+  auto& directory = options.node.storage.directory;
+  uint64_t last = 0;
+  for (uint64_t i = nodes + 1; i <= limits::nodes_per_process_max; ++i) {
+    auto found = member_in(fs::path{directory} / ("node" + std::to_string(i)));
+    if (!found)
+      return std::move(found.error());
+    if (*found)
+      last = i;
+  }
+  if (last == 0)
+    return caf::none;
+  return failure(errc::bad_configuration,
+                 "nodes: storage.directory " + directory + " holds the data of " +
+                     std::to_string(last) + " nodes; start with --nodes=" + std::to_string(last) +
+                     " and let those leave that are too many (`kai-admin leave NAME`, the last "
+                     "ones first), or use another directory");
+}
+
+caf::error join_who_is_there(std::vector<node_options>& nodes) {
+  auto& first = nodes.front();
+  if (first.storage.engine == engine_kind::memory || !first.cluster.seeds.empty())
+    return caf::none;
+  // What is wrong with a directory is said when its node starts.
+  if (auto found = member_in(first.storage.directory); !found || *found)
+    return caf::none;
+  std::string elsewhere;
+  for (auto& x : nodes) {
+    auto found = member_in(x.storage.directory);
+    if (!found || !*found)
+      continue;
+    elsewhere = x.storage.directory;
+    if (x.cluster.port != 0)
+      first.cluster.seeds.push_back(to_host_port(x.cluster.address, x.cluster.port));
+  }
+  if (elsewhere.empty() || !first.cluster.seeds.empty())
+    return caf::none;
+  return failure(errc::bad_configuration,
+                 "storage.directory: " + first.storage.directory + " holds no member's data, and " +
+                     elsewhere +
+                     " does: the first node would found a second cluster. Put its "
+                     "directory back, or set cluster.port, so that it can join the "
+                     "others");
+}
+
 void keep_ports(std::vector<node_options>& loops) {
   for (auto& x : loops) {
     if (x.cluster.port != 0 || x.storage.engine == engine_kind::memory)

@@ -17,6 +17,13 @@ std::string loop_directory(const std::string& directory, size_t number);
 /// it has to leave first. errc::bad_configuration names it and says how.
 caf::error check_loop_directories(const process_options& options);
 
+/// The same of the nodes of kai-cluster.
+caf::error check_cluster_directory(const process_options& options, uint64_t nodes);
+
+/// Where the first node's data is gone, and that of others is there, has it join them: it would
+/// found a second cluster. errc::bad_configuration where nobody's address is known.
+caf::error join_who_is_there(std::vector<node_options>& nodes);
+
 /// Has loops that may take any cluster port take those that they had before, where they are free.
 /// Members that all come back elsewhere at once would not find each other.
 void keep_ports(std::vector<node_options>& loops);

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iostream>
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -28,6 +29,15 @@ void take_over_signals() {
   auto signals = our_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+void open_standard_streams() {
+  // The lowest number that is free.
+  int opened = 0;
+  while (opened >= 0 && opened <= STDERR_FILENO)
+    opened = open("/dev/null", O_RDWR);
+  if (opened >= 0)
+    close(opened);
 }
 
 signal_event wait_for_signal(std::chrono::milliseconds at_most) {

@@ -15,6 +15,10 @@ namespace kai {
 /// only `wait_for_signal` sees them, and ignores SIGPIPE. To be called before any thread exists.
 void take_over_signals();
 
+/// Opens what of standard input, output and error is closed, on /dev/null: else the first files
+/// that are opened would take their places, and get what is printed.
+void open_standard_streams();
+
 enum class signal_event : uint8_t {
   none,
   /// SIGTERM or SIGINT.

@@ -96,16 +96,16 @@ private:
     return result;
   }
 
-  /// Nodes that join through the first wait until its address is known.
+  /// Each joins through those before it, once their addresses are known: when all have others than
+  /// last time, the last ones reach a majority by them.
   void start_next() {
     for (; started_ < nodes_.size(); ++started_) {
       auto& options = plan_.nodes[started_];
-      if (started_ > 0 && plan_.join_first) {
-        auto first = address_of_first();
-        if (first.empty())
+      if (plan_.join_earlier) {
+        if (started_ > 0 && address_of(started_ - 1).empty())
           return;
-        if (options.cluster.seeds.size() < limits::members_max)
-          options.cluster.seeds.push_back(first);
+        for (size_t i = 0; i < started_ && options.cluster.seeds.size() < limits::members_max; ++i)
+          options.cluster.seeds.push_back(address_of(i));
       }
       nodes_[started_] =
           std::make_unique<hosted_node>(options, plan_.caf, environment_of(started_));
@@ -113,10 +113,10 @@ private:
   }
 
   /// Known beforehand, or once it is bound.
-  std::string address_of_first() {
-    auto& first = plan_.nodes.front().cluster;
-    return first.port != 0 ? to_host_port(first.address, first.port)
-                           : nodes_.front()->cluster_address();
+  std::string address_of(size_t i) {
+    auto& options = plan_.nodes[i].cluster;
+    return options.port != 0 ? to_host_port(options.address, options.port)
+                             : nodes_[i]->cluster_address();
   }
 
   int loop() {
@@ -162,12 +162,17 @@ private:
     return caf::none;
   }
 
-  /// Says which of a host's loops it is about.
+  std::string name_of(size_t i) const {
+    auto& name = plan_.nodes[i].node.name;
+    return name.empty() ? "node " + std::to_string(i + 1) : name;
+  }
+
+  /// Says which of several nodes it is about.
   caf::error error_of(size_t i, const caf::error& err) const {
-    if (!shares_port())
+    if (nodes_.size() == 1)
       return err;
     return failure(err == errc::bad_configuration ? errc::bad_configuration : errc::refused,
-                   plan_.nodes[i].node.name + ": " + message_of(err));
+                   name_of(i) + ": " + message_of(err));
   }
 
   void reload() {

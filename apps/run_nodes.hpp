@@ -14,8 +14,8 @@ struct node_plan {
   std::string program;
   std::vector<node_options> nodes;
   caf_settings caf;
-  /// The nodes after the first join through it, too.
-  bool join_first = false;
+  /// Each node joins through those before it, too.
+  bool join_earlier = false;
   /// Not empty: the nodes are the loops of a host of this name. They share the memcache port,
   /// memcache.max-connections and the cores, and have one ready line.
   std::string host;

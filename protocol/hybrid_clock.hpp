@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 
 #include "protocol/limits.hpp"
 
@@ -48,6 +49,26 @@ public:
 
 private:
   std::atomic<timestamp> last_;
+};
+
+/// The time as a node knew it best, by which it judges the clocks of others: that of its wall
+/// clock, and where that is set back, what it would have come to. Thread-safe.
+class best_time {
+public:
+  /// It is at least `at`, when the steady clock says `steady`; both in microseconds.
+  void raise(timestamp at, timestamp steady) {
+    auto lead = static_cast<int64_t>(at - steady);
+    auto known = lead_.load(std::memory_order_relaxed);
+    while (lead > known && !lead_.compare_exchange_weak(known, lead, std::memory_order_relaxed)) {
+    }
+  }
+  /// After a `raise`.
+  timestamp at(timestamp steady) const {
+    return steady + static_cast<timestamp>(lead_.load(std::memory_order_relaxed));
+  }
+
+private:
+  std::atomic<int64_t> lead_{std::numeric_limits<int64_t>::min()};
 };
 
 /// The bound to store before `stamp` is used: nothing at or above it is issued before another one

@@ -338,6 +338,9 @@ inline constexpr std::chrono::milliseconds join_interval{300};
 /// How often a joining that fails for one and the same reason is logged.
 inline constexpr std::chrono::seconds join_error_interval{30};
 
+/// How long a member may not be reached before the log says why.
+inline constexpr std::chrono::seconds absence_worth_a_line{3};
+
 /// Waits between attempts to reach a node.
 inline constexpr std::chrono::milliseconds reconnect_min{50};
 inline constexpr std::chrono::milliseconds reconnect_max{1000};

@@ -72,11 +72,6 @@ bool named_by_any(const topology& x, member_index m) {
          std::any_of(x.moves.begin(), x.moves.end(), [&](auto& y) { return names(y.target); });
 }
 
-size_t staying(const topology& x) {
-  return static_cast<size_t>(std::count_if(x.members.begin(), x.members.end(),
-                                           [](const member& m) { return stays(m.state); }));
-}
-
 /// Members on their way out that nothing names any more go, if `may_go` says so.
 template <class MayGo>
 void let_out(topology& next, MayGo may_go) {
@@ -150,6 +145,11 @@ size_t live_sources(const topology& x, size_t partition, const std::vector<bool>
 }
 
 } // namespace
+
+size_t staying(const topology& x) {
+  return static_cast<size_t>(std::count_if(x.members.begin(), x.members.end(),
+                                           [](const member& m) { return stays(m.state); }));
+}
 
 caf::error doubt_of(const topology& now, const std::string& name, const reachability& who) {
   auto found = now.find(name);
@@ -226,12 +226,16 @@ caf::expected<topology> with_entry(const topology& now, const member& entry) {
   return finished(now, std::move(next));
 }
 
-caf::expected<topology> with_leaving(const topology& now, const std::string& name, bool forced) {
+caf::expected<topology> with_leaving(const topology& now, const std::string& name,
+                                     const std::vector<bool>& alive, bool forced) {
   if (auto err = validate(now))
     return err;
   auto index = goer(now, name);
   if (!index)
     return index.error();
+  if (!alive[*index])
+    return refused(quoted(name) + " is down, and can not hand over what it has: start it first, or "
+                                  "`remove` it, if it does not come back");
   auto left = staying(now) - stays(now.members[*index].state);
   if (left < now.settings.write_quorum && !forced)
     return refused("without " + quoted(name) + " there would be " + std::to_string(left) +

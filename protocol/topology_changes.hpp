@@ -42,9 +42,10 @@ caf::expected<topology> with_member(const topology& now, member newcomer);
 /// there, and gets its former one: addresses stay unique. Refused where all of it is known.
 caf::expected<topology> with_entry(const topology& now, const member& entry);
 
-/// `now` with the member on its way out. Unless forced refused where fewer members than W would
-/// stay.
-caf::expected<topology> with_leaving(const topology& now, const std::string& name, bool forced);
+/// `now` with the member on its way out, which hands over what it has. `alive`: per member. Refused
+/// while it is down, for it can not; and, unless forced, where fewer members than W would stay.
+caf::expected<topology> with_leaving(const topology& now, const std::string& name,
+                                     const std::vector<bool>& alive, bool forced);
 
 /// `now` with a dead member on its way out. `alive`: per member. Refused while it is alive; and,
 /// unless forced, where a partition has so few other live replicas that an acknowledged write may
@@ -79,6 +80,9 @@ struct fill_report {
 /// that have all that was meant for them `up`, and those out that hold nothing any more; of one
 /// that leaves, it has to say so itself. nullopt: nothing to do yet. `reports`: per member.
 std::optional<topology> with_filled(const topology& now, const std::vector<fill_report>& reports);
+
+/// How many members are not on their way out.
+size_t staying(const topology& x);
 
 /// Whether no change of members is under way.
 bool at_rest(const topology& x);

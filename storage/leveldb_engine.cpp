@@ -50,13 +50,16 @@ leveldb::Status leveldb_engine::start() {
   if (started_ == start_state::emptied)
     log("the database was damaged; it is kept as " + database_.moved_to() +
         ", and this node starts an empty one for the others to refill");
+  damaged_ += started_ == start_state::emptied;
   auto notable = database_.notable();
   for (auto& line : notable)
     log(line);
   if (!status.ok())
     return status;
-  if (!notable.empty() && started_ == start_state::existing)
+  if (!notable.empty() && started_ == start_state::existing) {
     started_ = start_state::lossy;
+    ++damaged_;
+  }
   load_counts();
   load_unknown();
   return status;

@@ -1,10 +1,17 @@
 #include "storage/leveldb_env.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <string_view>
 #include <utility>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 namespace kai {
 
@@ -60,7 +67,79 @@ private:
   std::unique_ptr<leveldb::WritableFile> target_;
 };
 
+leveldb::Status failed(const std::string& name) {
+  return leveldb::Status::IOError(name, std::strerror(errno));
+}
+
+/// How many tables may be kept open, in the whole process; others are opened for each read. As
+/// many as LevelDB takes itself.
+size_t tables_open_max() {
+  rlimit limit{};
+  constexpr size_t most = 1000;
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? std::min<size_t>(limit.rlim_cur / 5, most) : 0;
+}
+
+std::atomic<size_t> tables_open{0};
+
+class table_reader final : public leveldb::RandomAccessFile {
+public:
+  static leveldb::Status open(const std::string& name, leveldb::RandomAccessFile** file) {
+    auto fd = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+      return errno == ENOENT ? leveldb::Status::NotFound(name, std::strerror(errno)) : failed(name);
+    static const auto most = tables_open_max();
+    if (++tables_open > most) {
+      --tables_open;
+      ::close(fd);
+      fd = -1;
+    }
+    *file = new table_reader{name, fd};
+    return {};
+  }
+
+  ~table_reader() override {
+    if (fd_ < 0)
+      return;
+    ::close(fd_);
+    --tables_open;
+  }
+
+  // What is not there is less than was asked for, which LevelDB takes for damage.
+  leveldb::Status Read(uint64_t offset, size_t n, leveldb::Slice* result,
+                       char* scratch) const override {
+    auto fd = fd_ < 0 ? ::open(name_.c_str(), O_RDONLY | O_CLOEXEC) : fd_;
+    if (fd < 0)
+      return failed(name_);
+    size_t got = 0;
+    ssize_t last = 1;
+    while (got < n && last != 0) {
+      last = ::pread(fd, scratch + got, n - got, static_cast<off_t>(offset + got));
+      if (last < 0 && errno != EINTR)
+        break;
+      got += last > 0 ? static_cast<size_t>(last) : 0;
+    }
+    auto status = last < 0 ? failed(name_) : leveldb::Status{};
+    if (fd_ < 0)
+      ::close(fd);
+    *result = {scratch, got};
+    return status;
+  }
+
+private:
+  table_reader(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
+
+  std::string name_;
+  /// -1: opened for each read.
+  int fd_;
+};
+
 } // namespace
+
+leveldb::Status leveldb_env::NewRandomAccessFile(const std::string& name,
+                                                 leveldb::RandomAccessFile** file) {
+  return is_real() && name.ends_with(".ldb") ? table_reader::open(name, file)
+                                             : EnvWrapper::NewRandomAccessFile(name, file);
+}
 
 leveldb::Status leveldb_env::NewWritableFile(const std::string& name,
                                              leveldb::WritableFile** file) {

@@ -9,7 +9,7 @@
 
 namespace kai {
 
-/// LevelDB's environment with two changes.
+/// LevelDB's environment with three changes.
 ///
 /// Syncs a write-ahead log before LevelDB turns to the next one. LevelDB 1.23 does not: a synced
 /// write reaches the disk with the log that it is in, while the end of the log before may still be
@@ -21,18 +21,26 @@ namespace kai {
 /// LevelDB does it block by block: a system call for each 4 KB that a compaction writes, though
 /// nobody reads a table before it has been synced and closed.
 ///
+/// Reads tables with pread. LevelDB maps them: of a table that was cut short it says then that the
+/// disk failed, not that the table is damaged, and a sector that can not be read ends the process.
+///
 /// May be used by several threads, as LevelDB does.
 class leveldb_env final : public leveldb::EnvWrapper {
 public:
   leveldb_env(leveldb::Env* target, bool sync_logs) : EnvWrapper(target), sync_logs_(sync_logs) {}
 
   leveldb::Status NewWritableFile(const std::string& name, leveldb::WritableFile** file) override;
+  leveldb::Status NewRandomAccessFile(const std::string& name,
+                                      leveldb::RandomAccessFile** file) override;
 
   /// Whether a log could not be synced when it was left; asking clears it.
   bool take_failure() { return failed_.exchange(false); }
   void note_failure() { failed_ = true; }
 
 private:
+  /// The system's files, not a test's.
+  bool is_real() const { return target() == leveldb::Env::Default(); }
+
   bool sync_logs_;
   std::atomic<bool> failed_ = false;
 };

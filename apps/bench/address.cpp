@@ -12,7 +12,7 @@
 
 namespace kai::bench {
 
-caf::expected<server_address> resolve(const server_name& server) {
+caf::expected<std::vector<server_address>> resolve(const server_name& server) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
@@ -21,10 +21,13 @@ caf::expected<server_address> resolve(const server_name& server) {
   if (code != 0)
     return failure(errc::bad_configuration,
                    "--servers: " + to_string(server) + ": " + gai_strerror(code));
-  server_address result;
-  std::memcpy(&result.bytes, found->ai_addr, found->ai_addrlen);
-  result.length = found->ai_addrlen;
-  result.name = to_string(server);
+  std::vector<server_address> result;
+  for (auto* x = found; x != nullptr; x = x->ai_next) {
+    auto& address = result.emplace_back();
+    std::memcpy(&address.bytes, x->ai_addr, x->ai_addrlen);
+    address.length = x->ai_addrlen;
+    address.name = to_string(server);
+  }
   freeaddrinfo(found);
   return result;
 }

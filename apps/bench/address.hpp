@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <sys/socket.h>
 
@@ -20,8 +21,8 @@ struct server_address {
   std::string name;
 };
 
-/// Looks the name up; blocks. The error names the server.
-caf::expected<server_address> resolve(const server_name& server);
+/// Looks the name up; blocks. All its addresses, at least one. The error names the server.
+caf::expected<std::vector<server_address>> resolve(const server_name& server);
 
 /// Whether somebody listens there: connects, waits at most `timeout`, and closes. The error names
 /// the server and the reason.

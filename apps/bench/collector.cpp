@@ -19,8 +19,9 @@ void collector::deliver(uint64_t second, const tally& counted) {
   open_.erase(second);
 }
 
-void collector::finish() {
+void collector::finish(double duration_seconds) {
   std::lock_guard guard{lock_};
+  duration_seconds_ = duration_seconds;
   for (const auto& [second, what] : open_)
     close(second, what);
   open_.clear();

@@ -21,8 +21,9 @@ public:
 
   void deliver(uint64_t second, const tally& counted);
 
-  /// Finishes seconds that not all workers delivered. No deliveries afterwards.
-  void finish();
+  /// Finishes seconds that not all workers delivered, of a run that took so long in the end. No
+  /// deliveries afterwards.
+  void finish(double duration_seconds);
 
   const tally& counted() const { return counted_; }
   const std::vector<series_row>& series() const { return series_; }

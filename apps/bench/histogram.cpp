@@ -65,7 +65,7 @@ uint64_t histogram::percentile(double percent) const {
   for (size_t i = 0; i < buckets_.size(); ++i) {
     seen += buckets_[i];
     if (seen >= rank)
-      return std::min(upper_edge(i), max_);
+      return i + 1 == buckets_.size() ? max_ : std::min(upper_edge(i), max_);
   }
   return max_;
 }

@@ -125,8 +125,11 @@ chart latency_over_time(const std::vector<json>& runs, const char* title, const 
     for (const auto* which : {"p50", "p99"}) {
       chart_line line{label_of(runs[i]) + " " + which, {}, i, std::string{which} == "p50"};
       for (const auto& row : runs[i].at("series"))
+        // Where nothing was answered or timed out there is no latency.
         line.points.emplace_back(row.at("second").get<double>() + 1,
-                                 row.at(member).at(which).get<double>());
+                                 row.at(member).at("max").get<double>() > 0
+                                     ? row.at(member).at(which).get<double>()
+                                     : no_value);
       result.lines.push_back(std::move(line));
     }
   }

@@ -1,9 +1,13 @@
 #include "apps/bench/json.hpp"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
+#include <unistd.h>
 #include <utility>
 
 #include "protocol/errc.hpp"
@@ -130,13 +134,28 @@ caf::error write_text(const std::string& file, const std::string& text) {
   }
   std::ofstream out{file, std::ios::binary | std::ios::trunc};
   out << text << std::flush;
-  return out ? caf::error{} : failure(errc::storage_failed, file + ": can not be written");
+  return out ? caf::error{}
+             : failure(errc::storage_failed,
+                       file + ": can not be written: " + std::strerror(errno));
+}
+
+caf::error check_writable(const std::string& file) {
+  if (file.empty() || file == "-")
+    return caf::none;
+  std::filesystem::path path{file};
+  auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
+  std::error_code ignored;
+  auto writable = std::filesystem::exists(path, ignored) ? access(path.c_str(), W_OK)
+                                                         : access(folder.c_str(), W_OK);
+  return writable == 0 ? caf::error{}
+                       : failure(errc::bad_configuration,
+                                 file + ": can not be written: " + std::strerror(errno));
 }
 
 caf::expected<json> read_json(const std::string& file) {
   std::ifstream in{file, std::ios::binary};
   if (!in)
-    return failure(errc::bad_configuration, file + ": can not be read");
+    return failure(errc::bad_configuration, file + ": can not be read: " + std::strerror(errno));
   std::ostringstream text;
   text << in.rdbuf();
   auto document = json::parse(text.str(), nullptr, false);

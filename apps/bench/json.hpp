@@ -18,6 +18,9 @@ nlohmann::json to_json(const run_options& options, const run_result& result);
 /// Writes to a file, or to standard output where the name is "-".
 caf::error write_text(const std::string& file, const std::string& text);
 
+/// Whether that will probably work: better known before a long run than after it.
+caf::error check_writable(const std::string& file);
+
 /// Reads a document that `to_json` made. The error names the file.
 caf::expected<nlohmann::json> read_json(const std::string& file);
 

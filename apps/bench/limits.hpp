@@ -35,8 +35,10 @@ inline constexpr size_t error_kinds_max = 64;
 inline constexpr uint32_t preload_attempts_max = 20;
 inline constexpr std::chrono::milliseconds preload_retry_wait{50};
 
-/// Requests under way on one connection while preloading, unless --pipeline is larger.
+/// Requests under way on one connection while preloading, unless --pipeline is larger, and bytes of
+/// values among them.
 inline constexpr uint64_t preload_pipeline = 16;
+inline constexpr uint64_t preload_bytes_in_flight = 1024 * 1024;
 
 /// Waits between attempts to connect; they double.
 inline constexpr std::chrono::milliseconds reconnect_min{20};

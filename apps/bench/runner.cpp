@@ -28,29 +28,54 @@ double to_seconds(nanos x) { return static_cast<double>(x) / 1e9; }
 
 caf::expected<std::vector<server_address>> find_servers(const run_options& options) {
   std::vector<server_address> servers;
-  for (const auto& name : options.servers) {
-    auto server = resolve(name);
-    if (!server)
-      return server.error();
-    servers.push_back(std::move(*server));
-  }
+  auto any_listens = false;
   caf::error first;
-  for (const auto& server : servers) {
-    auto err = probe(server, options.timeout);
-    if (!err)
-      return servers;
-    if (!first)
-      first = std::move(err);
+  for (const auto& name : options.servers) {
+    auto addresses = resolve(name);
+    if (!addresses)
+      return addresses.error();
+    // Of a name's addresses the one that somebody listens at, if any: localhost has two, mostly.
+    auto used = addresses->front();
+    for (auto& address : *addresses) {
+      auto err = probe(address, options.timeout);
+      if (!err) {
+        any_listens = true;
+        used = std::move(address);
+        break;
+      }
+      if (!first)
+        first = std::move(err);
+    }
+    servers.push_back(std::move(used));
   }
-  return first;
+  if (!any_listens)
+    return first;
+  return servers;
+}
+
+/// A socket for each connection, and some files besides.
+caf::error make_room(const run_options& options) {
+  constexpr uint64_t besides = 64;
+  auto wanted = options.connections + besides;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+    return caf::none;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, wanted);
+  if (limit.rlim_cur >= wanted && setrlimit(RLIMIT_NOFILE, &limit) == 0)
+    return caf::none;
+  return failure(errc::bad_configuration, "--connections=" + std::to_string(options.connections) +
+                                              ": the system lets this program open only " +
+                                              std::to_string(limit.rlim_max) +
+                                              " files (ulimit -n)");
 }
 
 // The phases of a run, common to all threads: each preloads its share, and when all are ready they
 // begin at one time.
 class phases {
 public:
-  phases(const run_options& options, std::vector<std::unique_ptr<worker>>& workers)
-      : options_(options), workers_(workers), started_(now_nanos()),
+  phases(const run_options& options, std::vector<std::unique_ptr<worker>>& workers,
+         const std::atomic<bool>& stop)
+      : options_(options), workers_(workers), stop_(stop), started_(now_nanos()),
         ready_(static_cast<std::ptrdiff_t>(workers.size()), begin_phase{this}) {}
 
   void work(size_t index) {
@@ -96,12 +121,15 @@ private:
   void measure_cpu() {
     begun_.wait(false);
     if (!failed_ && options_.duration.count() > 0)
-      std::this_thread::sleep_for(options_.warmup);
+      for (auto end = begin_ + options_.warmup.count(); now_nanos() < end && !stop_;)
+        std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(
+            limits::tick, std::chrono::nanoseconds{end - now_nanos()}));
     cpu_at_begin_ = cpu_seconds();
   }
 
   const run_options& options_;
   std::vector<std::unique_ptr<worker>>& workers_;
+  const std::atomic<bool>& stop_;
   std::vector<caf::error> errors_;
   nanos started_;
   nanos begin_ = 0;
@@ -116,6 +144,8 @@ private:
 
 caf::expected<run_result> run_bench(const run_options& options, collector::listener listening,
                                     const std::atomic<bool>& stop) {
+  if (auto err = make_room(options))
+    return err;
   auto servers = find_servers(options);
   if (!servers)
     return servers.error();
@@ -133,12 +163,10 @@ caf::expected<run_result> run_bench(const run_options& options, collector::liste
   std::vector<std::unique_ptr<worker>> workers;
   for (uint64_t i = 0; i < options.threads; ++i)
     workers.push_back(std::make_unique<worker>(context, i));
-  phases all{options, workers};
+  phases all{options, workers, stop};
   all.run();
   if (auto err = all.error())
     return err;
-  collected.finish();
-
   run_result result;
   nanos last = 0;
   for (const auto& x : workers) {
@@ -146,10 +174,11 @@ caf::expected<run_result> run_bench(const run_options& options, collector::liste
     last = std::max(last, x->ended());
   }
   auto measured_from = all.begin() + options.warmup.count();
-  result.counted = collected.counted();
-  result.series = collected.series();
   if (options.duration.count() > 0)
     result.elapsed_seconds = to_seconds(std::max<nanos>(last - measured_from, 1));
+  collected.finish(result.elapsed_seconds);
+  result.counted = collected.counted();
+  result.series = collected.series();
   result.preload_seconds = options.preload ? all.preload_seconds() : 0;
   result.cpu_seconds = all.cpu_measured();
   result.cpu_seconds_total = cpu_seconds();

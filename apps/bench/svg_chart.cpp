@@ -119,12 +119,20 @@ std::string grid(const chart& what, const axis& x, const axis& y) {
 }
 
 std::string drawn_line(const chart_line& line, const axis& x, const axis& y) {
-  std::string points;
-  for (const auto& [a, b] : line.points)
-    points += number(x_at(x, a)) + "," + number(y_at(y, b)) + " ";
-  return std::string{"<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\""} +
+  // As a path: each M begins after a gap. One point alone is drawn as a dot, by its round end.
+  std::string steps;
+  auto begins = true;
+  for (const auto& [a, b] : line.points) {
+    if (!std::isnan(b)) {
+      auto at = number(x_at(x, a)) + " " + number(y_at(y, b)) + " ";
+      steps += begins ? "M" + at + "L" + at : "L" + at;
+    }
+    begins = std::isnan(b);
+  }
+  return std::string{
+             "<path fill=\"none\" stroke-width=\"1.6\" stroke-linecap=\"round\" stroke=\""} +
          colour_of(line.colour) + "\"" + (line.dashed ? " stroke-dasharray=\"5 3\"" : "") +
-         " points=\"" + points + "\"><title>" + escape_html(line.name) + "</title></polyline>\n";
+         " d=\"" + steps + "\"><title>" + escape_html(line.name) + "</title></path>\n";
 }
 
 } // namespace
@@ -152,7 +160,8 @@ std::string draw(const chart& what) {
       // 100 % is infinitely far away; the line's end is drawn at the edge.
       if (what.x != axis_kind::percentile || x < 100)
         xs.push_back(x);
-      ys.push_back(y);
+      if (!std::isnan(y))
+        ys.push_back(y);
     }
   }
   auto x = fit(what.x, xs);

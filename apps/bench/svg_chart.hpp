@@ -1,10 +1,14 @@
 #pragma once
 
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace kai::bench {
+
+/// In the place of a number: the line has a gap here.
+inline constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
 /// One line of a chart.
 struct chart_line {

@@ -40,7 +40,9 @@ worker::~worker() {
 
 caf::error worker::preload() {
   phase_ = phase::preload;
-  in_flight_limit_ = std::max(options_.pipeline, limits::preload_pipeline);
+  auto fit = limits::preload_bytes_in_flight / std::max<uint64_t>(options_.value_bytes_max, 1);
+  in_flight_limit_ =
+      std::max(options_.pipeline, std::clamp<uint64_t>(fit, 1, limits::preload_pipeline));
   preload_next_ = index_;
   preload_left_ = options_.keys > index_ ? (options_.keys - index_ - 1) / options_.threads + 1 : 0;
   last_answer_ = now_nanos();
@@ -209,13 +211,15 @@ void worker::send_out(connection& c) {
     watch(c, true);
 }
 
-void worker::drop(connection& c, std::string why) {
-  end_in_flight(c, now_, why);
+void worker::drop(connection& c, std::string why, ending how) {
+  end_in_flight(c, now_, why, how);
   c.shut(now_);
   totals_.connection_errors.add(std::move(why));
 }
 
-void worker::end_in_flight(connection& c, nanos now, const std::string& why) {
+// Those behind one that timed out have waited as well, and were not answered either: what they
+// waited is in the percentiles.
+void worker::end_in_flight(connection& c, nanos now, const std::string& why, ending how) {
   for (; !c.queue.empty(); c.queue.pop(), --in_flight_) {
     const auto& r = c.queue.front();
     if (phase_ == phase::preload) {
@@ -225,7 +229,7 @@ void worker::end_in_flight(connection& c, nanos now, const std::string& why) {
     if (!r.measured)
       continue;
     auto& kind = r.kind == request_kind::get ? counted_.gets : counted_.sets;
-    if (now - r.sent < options_.timeout.count()) {
+    if (how == ending::lost && now - r.sent < options_.timeout.count()) {
       ++kind.lost;
     } else {
       ++kind.timeouts;
@@ -268,14 +272,18 @@ void worker::tick(nanos now) {
     case connection::state::up:
       // Answers come in order, so nothing behind the first can be answered before it is.
       if (!c.queue.empty() && now - c.queue.front().sent >= timeout)
-        drop(c, "no answer in time");
+        drop(c, "no answer in time", ending::timed_out);
       else if (c.queue.size() < in_flight_limit_)
         fill(c);
       break;
     }
   }
-  if (phase_ == phase::preload && now - last_answer_ > 2 * timeout && !preload_error_)
-    preload_error_ = failure(errc::timed_out, "preload: no answer from any server");
+  if (phase_ == phase::preload && now - last_answer_ > 2 * timeout && !preload_error_) {
+    std::string why = "preload: no answer from any server in time";
+    for (const auto& [name, count] : totals_.connection_errors.by_name())
+      why += "; connection: " + name;
+    preload_error_ = failure(errc::timed_out, why);
+  }
 }
 
 void worker::deliver_seconds(nanos now) {

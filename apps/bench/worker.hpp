@@ -72,8 +72,10 @@ private:
   void fill(connection& c);
   void fill_from_schedule(nanos now);
   void send_out(connection& c);
-  void drop(connection& c, std::string why);
-  void end_in_flight(connection& c, nanos now, const std::string& why);
+  /// `how` all end that is under way there.
+  enum class ending : uint8_t { lost, timed_out };
+  void drop(connection& c, std::string why, ending how = ending::lost);
+  void end_in_flight(connection& c, nanos now, const std::string& why, ending how);
   void connect(connection& c, nanos now);
   void watch(connection& c, bool output);
   void tick(nanos now);

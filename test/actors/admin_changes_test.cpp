@@ -83,7 +83,7 @@ TEST_CASE("a plan warns where members or zones are too few, and of a change unde
     CHECK(plan_of(cluster_of(members), change)["warnings"].get<std::vector<std::string>>() ==
           warnings);
   }
-  auto x = *with_leaving(cluster_of({"a", "b", "c", "d"}), "d", false);
+  auto x = *with_leaving(cluster_of({"a", "b", "c", "d"}), "d", all_alive, false);
   CHECK_THAT(plan_of(x, {"join", "e:1"})["warnings"].dump(),
              Contains("a change is under way already: d is leaving"));
 }

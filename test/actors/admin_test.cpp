@@ -27,7 +27,7 @@ struct admin_world : virtual_time {
     sources.handoff = fake<handoff_actor>([](caf::event_based_actor*) -> caf::behavior {
       return {[](report_atom) { return handoff_report{}; }};
     });
-    handle = own(sys.spawn(admin, make_context("n0"), sources));
+    handle = own(sys.spawn(admin, context, sources));
   }
 
   uint64_t hints_told() {
@@ -38,6 +38,7 @@ struct admin_world : virtual_time {
     return report->hints;
   }
 
+  context_ptr context = make_context("n0");
   vnode_report held;
   admin_actor handle;
 };
@@ -53,6 +54,31 @@ TEST_CASE("a node that still counts its hints does not say that it has none") {
   CHECK(w.hints_told() == 7);
   w.held.hints.exact = true;
   CHECK(w.hints_told() == 7);
+}
+
+TEST_CASE("a node that leaves takes no more hints once it has said that it has none") {
+  admin_world w;
+  auto topo = found(1, {2, 1, 1, 1}, member{"n0", "", "", "127.0.0.1:1", 1});
+  auto use = [&](member_state state) {
+    topo.members[0].state = state;
+    auto view = std::make_shared<cluster_view>(topo, member_index{0});
+    view->alive = {true};
+    caf::anon_send(w.handle, view_ptr{std::move(view)});
+    w.run();
+  };
+  use(member_state::up);
+  CHECK(w.hints_told() == 0);
+  CHECK(w.context->takes_hints);
+  use(member_state::leaving);
+  w.held.hints.held["n1"].count = 7;
+  CHECK(w.hints_told() == 7);
+  CHECK(w.context->takes_hints);
+  w.held.hints.held.clear();
+  CHECK(w.hints_told() == 0);
+  CHECK_FALSE(w.context->takes_hints);
+  // It stays after all.
+  use(member_state::up);
+  CHECK(w.context->takes_hints);
 }
 
 TEST_CASE("two members of which one does not reach the other are not settled") {

@@ -81,10 +81,13 @@ struct vnode_world : virtual_time {
         own(spawn_on_loop<vnode_actor>(sys, kai::vnode, context, std::shared_ptr<engine>(storage),
                                        engine_factory{}, losses, window, nullptr));
     self->send(vnode, start_atom::value, uint32_t{1});
-    self->send(vnode, behind_atom::value, partition_list{0}, false);
+    catch_up();
     // It counts what it holds from before.
     advance(limits::flush_interval);
   }
+
+  /// Its partition was compared with its other replicas since now.
+  void catch_up() { self->send(vnode, caught_up_atom::value, partition_list{0}, context->now()); }
 
   /// One batch, and its answers in the order of the calls.
   std::vector<answer> carry_out(std::vector<decltype(call::what)> all) {
@@ -614,6 +617,8 @@ TEST_CASE("a damaged record can not be read, and a write replaces it") {
   CHECK(failure_in(w.one(read_call{})).reason == errc::damaged);
   CHECK(std::holds_alternative<stored_answer>(w.one(store_call{by_another_node(3, "x")}).what));
   CHECK(w.held() == by_another_node(3, "x"));
+  // What was lost may have been newer.
+  CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
 }
 
 TEST_CASE("a vnode is behind from its start until it is told that it has caught up") {
@@ -621,7 +626,7 @@ TEST_CASE("a vnode is behind from its start until it is told that it has caught 
   w.self->send(w.vnode, start_atom::value, uint32_t{1});
   CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
   CHECK_FALSE(std::get<digest_answer>(w.one(read_call{true}).what).caught_up);
-  w.self->send(w.vnode, behind_atom::value, partition_list{0}, false);
+  w.catch_up();
   CHECK(std::get<record_answer>(w.one(read_call{}).what).caught_up);
 }
 
@@ -631,6 +636,33 @@ TEST_CASE("a vnode that was stopped is behind before it answers") {
   CHECK(std::get<record_answer>(w.one(read_call{}).what).caught_up);
   w.scheduler.clock().advance_time(limits::probe_timeout * 2);
   CHECK_FALSE(std::get<record_answer>(w.one(read_call{}).what).caught_up);
+}
+
+TEST_CASE("a comparison from before a loss does not make a vnode catch up") {
+  vnode_world w;
+  auto caught_up = [&] { return std::get<record_answer>(w.one(read_call{}).what).caught_up; };
+  auto before = w.context->now();
+  w.advance(std::chrono::milliseconds{1});
+  w.losses->all = true;
+  w.one(apply(mutation_kind::set, "v"));
+  w.self->send(w.vnode, caught_up_atom::value, partition_list{0}, before);
+  CHECK_FALSE(caught_up());
+  w.catch_up();
+  CHECK(caught_up());
+  // Sync may know later what the vnode knew first.
+  w.self->send(w.vnode, behind_atom::value, partition_list{0}, before);
+  CHECK_FALSE(caught_up());
+  w.self->send(w.vnode, caught_up_atom::value, partition_list{0}, before);
+  CHECK(caught_up());
+}
+
+TEST_CASE("a node that leaves takes no hints once it has said that it has none") {
+  vnode_world w;
+  w.context->takes_hints = false;
+  CHECK(failure_in(w.one(hint_call{"n7", by_another_node(w.wall_now(), "x")})).unchanged);
+  w.context->takes_hints = true;
+  CHECK(std::holds_alternative<stored_answer>(
+      w.one(hint_call{"n7", by_another_node(w.wall_now(), "x")}).what));
 }
 
 TEST_CASE("a vnode whose engine lost everything is behind again") {

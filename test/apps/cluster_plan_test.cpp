@@ -27,7 +27,7 @@ TEST_CASE("the nodes of a cluster in one process count their ports and directori
   REQUIRE(x);
   REQUIRE(x->nodes.size() == 3);
   CHECK(x->ready_line == "kai-cluster ready nodes=3");
-  CHECK(x->join_first);
+  CHECK(x->join_earlier);
   for (size_t i = 0; i < 3; ++i) {
     CHECK(x->nodes[i].memcache.port == 100 + i);
     CHECK(x->nodes[i].cluster.port == 200 + i);
@@ -70,7 +70,7 @@ TEST_CASE("a node of one loop is planned as it was asked for") {
   auto x = host({"--node.loops=1", "--node.name=n", "-p", "100", "-d", "/d"});
   REQUIRE(x);
   CHECK(x->host.empty());
-  CHECK_FALSE(x->join_first);
+  CHECK_FALSE(x->join_earlier);
   CHECK(x->caf.empty());
   REQUIRE(x->nodes.size() == 1);
   CHECK(x->nodes[0].node.name == "n");
@@ -83,7 +83,7 @@ TEST_CASE("the loops of a host share its zone, its port for clients and its memo
                  "b:1", "--admin.port=300", "--storage.memory-limit=3m"});
   REQUIRE(x);
   CHECK(x->host == "n");
-  CHECK(x->join_first);
+  CHECK(x->join_earlier);
   CHECK(x->ready_line.empty());
   REQUIRE(x->nodes.size() == 3);
   for (size_t i = 0; i < 3; ++i) {

@@ -142,3 +142,52 @@ TEST_CASE("a directory whose owner can not be told is refused") {
   CHECK_THAT(checked(directory.path, 1),
              Catch::StartsWith("storage.directory: ") && Catch::Contains("loop-2/identity"));
 }
+
+TEST_CASE("fewer nodes than a cluster's directory holds are refused") {
+  scratch_directory directory;
+  process_options options;
+  options.node.storage.directory = directory.path;
+  for (auto name : {"node1", "node2", "node3"})
+    make(directory.path + "/" + name, name, name);
+  CHECK_FALSE(check_cluster_directory(options, 3));
+  CHECK_FALSE(check_cluster_directory(options, 5));
+  auto err = check_cluster_directory(options, 2);
+  CHECK(err == errc::bad_configuration);
+  CHECK_THAT(message_of(err), Catch::Contains("--nodes=3"));
+  // It has left its cluster.
+  fs::remove_all(directory.path + "/node3");
+  make(directory.path + "/node3", "node3", "another");
+  CHECK_FALSE(check_cluster_directory(options, 2));
+}
+
+TEST_CASE("a first node whose data is gone joins the others and founds nothing") {
+  scratch_directory directory;
+  std::vector<node_options> nodes(3);
+  for (size_t i = 0; i < 3; ++i) {
+    nodes[i].storage.directory = directory.path + "/node" + std::to_string(i + 1);
+    nodes[i].cluster.port = static_cast<uint16_t>(1000 + i);
+  }
+  auto asked = nodes;
+  SECTION("a new cluster is founded") {
+    CHECK_FALSE(join_who_is_there(nodes));
+    CHECK(nodes[0].cluster.seeds.empty());
+  }
+  SECTION("one that is whole goes on") {
+    for (auto& x : nodes)
+      make(x.storage.directory, "n", "n");
+    CHECK_FALSE(join_who_is_there(nodes));
+    CHECK(nodes[0].cluster.seeds.empty());
+  }
+  SECTION("the first one's is gone") {
+    make(nodes[2].storage.directory, "n3", "n3");
+    CHECK_FALSE(join_who_is_there(nodes));
+    CHECK(nodes[0].cluster.seeds == std::vector<std::string>{"127.0.0.1:1002"});
+    nodes = asked;
+    nodes[2].cluster.port = 0;
+    auto err = join_who_is_there(nodes);
+    CHECK(err == errc::bad_configuration);
+    CHECK_THAT(message_of(err), Catch::Contains("node1 holds no member's data"));
+    nodes[0].cluster.seeds = {"127.0.0.1:1"};
+    CHECK_FALSE(join_who_is_there(nodes));
+  }
+}

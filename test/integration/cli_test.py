@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """The command lines of the programs: options, ready lines, signals, exit statuses."""
 
+import os
+import shutil
 import signal
 import socket
 import subprocess
+import time
+import urllib.request
 
-from memcache import Client, set_command
-from processes import (Node, Process, TestCase, admin, fetch, main, member, run, store,
-                       wait_settled)
+from memcache import Client, set_command, wait_for_quorums
+from processes import (BIN, Node, Nodes, Process, TestCase, admin, fetch, free_port, free_ports,
+                       main, member, run, store, wait_settled)
 
 
 class Usage(TestCase):
@@ -65,6 +69,53 @@ class Running(TestCase):
             self.assertEqual(node.admin, "-")
             self.assertEqual(fetch(node.memcache, "key"), "value")
             self.assertEqual(node.stop(signal.SIGINT)[0], 0)
+
+    def test_a_name_that_looks_like_a_number_is_none_to_prometheus(self):
+        with Node(self.directory / "data", "--node.name=10.0.0.1", "--admin.port=0") as node:
+            with urllib.request.urlopen(f"http://{node.admin}/metrics") as page:
+                lines = page.read().decode().splitlines()
+        samples = [line.split() for line in lines if not line.startswith("#")]
+        self.assertGreater(len(samples), 50)
+        for name, value in samples:
+            self.assertNotIn("kai_node", name)
+            float(value)
+
+    def test_closed_standard_streams_are_no_ports(self):
+        for closed in ([0, 1, 2], [0, 1], [2]):
+            with self.subTest(closed=closed):
+                port = free_port()
+                child = subprocess.Popen(
+                    [BIN / "kai-node", "-p", str(port), "-c", "0", "-d",
+                     str(self.directory / f"closed{len(closed)}")],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    preexec_fn=lambda: [os.close(x) for x in closed])
+                try:
+                    end = time.monotonic() + 10
+                    while True:
+                        try:
+                            answer = store(port, "key", "value")
+                            break
+                        except OSError:
+                            self.assertIsNone(child.poll())
+                            self.assertLess(time.monotonic(), end)
+                            time.sleep(0.02)
+                    self.assertEqual(answer, "STORED\r\n")
+                    for x in closed:
+                        self.assertEqual(os.readlink(f"/proc/{child.pid}/fd/{x}"), "/dev/null")
+                    child.send_signal(signal.SIGTERM)
+                    self.assertEqual(child.wait(10), 0)
+                finally:
+                    child.kill()
+                    child.wait()
+
+    def test_seeds_that_are_not_there_are_told_of_once_in_a_while(self):
+        seeds = f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
+        with Node(self.directory / "data", "-j", seeds, wait=False) as node:
+            with self.assertRaises(subprocess.TimeoutExpired, msg=node.errors()):
+                node.child.wait(4)
+            log = node.errors()
+            for seed in seeds.split(","):
+                self.assertEqual(log.count(f"joining through {seed}"), 1, log)
 
     def test_nodes_listen_on_ipv6_and_say_so_in_brackets(self):
         try:
@@ -152,6 +203,65 @@ class Cluster(TestCase):
             self.assertEqual(status, 0, cluster.errors())
             self.assertLess(seconds, 5)
         self.assertEqual(list(self.directory.iterdir()), [])
+
+    def start_named(self, port="0"):
+        cluster = Process("kai-cluster", "--nodes=5", "-p", "0", "-c", port, "--node.name=n", "-d",
+                          str(self.directory / "data"))
+        self.addCleanup(cluster.__exit__)
+        return cluster
+
+    def test_a_cluster_that_comes_back_on_other_ports_is_one(self):
+        first = free_ports(5)
+        for value, port in (("first", first), ("second", free_ports(5))):
+            cluster = self.start_named(str(port))
+            nodes = [cluster.ready() for _ in range(5)]
+            cluster.line()
+            settled = run("kai-admin", f"--node=127.0.0.1:{nodes[0][2]}", "wait-settled",
+                          "--timeout=30s")
+            self.assertEqual((settled.returncode, settled.stderr), (0, ""), cluster.errors())
+            if value == "second":
+                self.assertEqual(fetch(nodes[4][1], "key"), "first")
+            self.assertEqual(store(nodes[0][1], "key", value), "STORED\r\n")
+            self.assertEqual(cluster.stop()[0], 0)
+
+    def test_a_first_node_whose_directory_is_gone_founds_no_second_cluster(self):
+        cluster = self.start_named()
+        nodes = [cluster.ready() for _ in range(5)]
+        cluster.line()
+        self.assertEqual(store(nodes[0][1], "key", "value"), "STORED\r\n")
+        self.assertEqual(cluster.stop()[0], 0)
+        shutil.rmtree(self.directory / "data" / "node1")
+        again = self.start_named()
+        nodes = [again.ready() for _ in range(5)]
+        for _, port, _, _ in nodes:
+            wait_for_quorums([port])
+            self.assertEqual(fetch(port, "key"), "value")
+        self.assertEqual(again.stop()[0], 0)
+        fewer = run("kai-cluster", "--nodes=3", "-p", "0", "-c", "0", "--node.name=n", "-d",
+                    self.directory / "data")
+        self.check_complaint(fewer, 2, "--nodes=5")
+
+    def test_the_directory_of_a_node_that_left_is_named(self):
+        cluster = self.start_named()
+        nodes = [cluster.ready() for _ in range(5)]
+        cluster.line()
+        left = run("kai-admin", f"--node=127.0.0.1:{nodes[0][2]}", "leave", "n3", "--timeout=30s")
+        self.assertEqual((left.returncode, left.stderr), (0, ""), cluster.errors())
+        self.assertEqual(cluster.stop()[0], 0)
+        again = self.start_named()
+        self.assertEqual(again.child.wait(30), 2)
+        self.assertIn(f"kai-cluster: n3: storage.directory: the data in {self.directory}/data/node3 ",
+                      again.errors())
+
+    def test_a_node_that_does_not_reach_another_says_why(self):
+        with Nodes(self.directory, 3) as nodes:
+            wait_for_quorums(nodes.ports())
+            nodes.kill(1, 2, 3)
+            alone = nodes.again(1, wait=False)
+            time.sleep(5)
+            for i in (2, 3):
+                address = f"n{i} at 127.0.0.1:{nodes.nodes[i - 1].cluster} can not be used: "
+                self.assertEqual(alone.errors().count(address), 1, alone.errors())
 
 
 if __name__ == "__main__":

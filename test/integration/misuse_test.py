@@ -136,7 +136,14 @@ class Misuse(Base):
         again = nodes.again(3, wait=False)
         self.assertEqual(again.child.wait(30), 2, again.errors())
         self.assertEqual(again.rest(), "")
-        self.assertIn("the data there is no longer a member's", again.errors())
+        self.assertIn("is no longer a member's", again.errors())
+
+    def test_a_member_that_is_down_can_not_leave(self):
+        nodes = self.cluster_in("four", 4)
+        nodes.kill(4)
+        await_status(nodes.nodes[0], lambda x: member(x, "n4")["state"] == "down")
+        for command in ("leave n4", "leave n4 --force", "plan leave n4"):
+            self.refused(nodes.nodes[0], *command.split(), says="'n4' is down")
 
     def test_a_member_is_asked_itself_to_leave(self):
         nodes = self.cluster_in("three", 3)

@@ -59,6 +59,17 @@ def free_port():
     raise AssertionError("no port is free")
 
 
+def free_ports(count):
+    """The first of so many in a row."""
+    found = []
+    while len(found) < count:
+        port = free_port()
+        if found and port != found[-1] + 1:
+            found = []
+        found.append(port)
+    return found[0]
+
+
 def run(program, *arguments, timeout=PATIENCE, inside=(), **options):
     """Runs a program to its end; its status, stdout and stderr. `inside`: a command that runs it
     somewhere else, as in a network namespace."""

@@ -101,3 +101,20 @@ TEST_CASE("several threads never get one value, nor one at or below what they ob
   std::sort(all.begin(), all.end());
   CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
 }
+
+TEST_CASE("the best time follows the wall clock and goes on where that is set back") {
+  best_time time;
+  time.raise(1'000'000, 500);
+  CHECK(time.at(500) == 1'000'000);
+  CHECK(time.at(700) == 1'000'200);
+  time.raise(1'000'900, 700);
+  CHECK(time.at(700) == 1'000'900);
+  time.raise(400'000, 900);
+  CHECK(time.at(900) == 1'001'100);
+  // A steady clock may be far above: it counts from anywhere.
+  best_time other;
+  other.raise(1'000, 5'000'000);
+  CHECK(other.at(5'000'010) == 1'010);
+  other.raise(2'000, 5'000'010);
+  CHECK(other.at(5'000'010) == 2'000);
+}

@@ -202,7 +202,7 @@ private:
       if (now.members.size() < 7)
         next = with_member(now, new_member());
       break;
-    case 1: next = with_leaving(now, some, below(4) == 0); break;
+    case 1: next = with_leaving(now, some, alive, below(4) == 0); break;
     case 2: next = with_changes_undone(now); break;
     default:
       // Dies, when it is one that may.

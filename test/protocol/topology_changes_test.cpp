@@ -118,7 +118,7 @@ TEST_CASE("members stay sorted by name, and lists follow when indices shift") {
     CHECK(after.find(name)->state == member_state::up);
     // 256 partitions, 3 replicas, 5 members: the newcomer's share and nothing else moves.
     CHECK(replicas_moved(before, after) <= 256 * 3 / 5 + 1);
-    auto leaving = *with_leaving(after, name, false);
+    auto leaving = *with_leaving(after, name, all_alive, false);
     CHECK(leaving.find(name)->state == member_state::leaving);
     CHECK(holders(leaving) == holders(after));
     auto again = arrived(leaving);
@@ -236,16 +236,19 @@ TEST_CASE("a full cluster refuses one more member") {
 
 TEST_CASE("who may not leave is told why") {
   auto now = cluster_of({"a", "b", "c"});
-  CHECK_THAT(refusal(with_leaving(now, "d", false)), Contains("no member 'd'"));
-  auto then = *with_leaving(now, "a", false);
-  CHECK_THAT(refusal(with_leaving(then, "a", false)), Contains("on its way out already"));
-  CHECK_THAT(refusal(with_leaving(then, "b", false)), Contains("fewer than W=2"));
-  then = *with_leaving(then, "b", true);
-  CHECK_THAT(refusal(with_leaving(then, "c", true)), Contains("all members but 'c' are leaving"));
+  CHECK_THAT(refusal(with_leaving(now, "d", all_alive, false)), Contains("no member 'd'"));
+  auto then = *with_leaving(now, "a", all_alive, false);
+  CHECK_THAT(refusal(with_leaving(then, "a", all_alive, false)),
+             Contains("on its way out already"));
+  CHECK_THAT(refusal(with_leaving(then, "b", all_alive, false)), Contains("fewer than W=2"));
+  CHECK_THAT(refusal(with_leaving(now, "a", all_but(now, "a"), true)), Contains("'a' is down"));
+  then = *with_leaving(then, "b", all_alive, true);
+  CHECK_THAT(refusal(with_leaving(then, "c", all_alive, true)),
+             Contains("all members but 'c' are leaving"));
   auto alone = arrived(then);
   CHECK(alone.members.size() == 1);
   CHECK(alone.replicas == std::vector<replica_list>(256, {0}));
-  CHECK_THAT(refusal(with_leaving(alone, "c", true)), Contains("last member"));
+  CHECK_THAT(refusal(with_leaving(alone, "c", all_alive, true)), Contains("last member"));
 }
 
 TEST_CASE("only what is dead is removed, and not what may be the last to have something") {
@@ -358,7 +361,7 @@ TEST_CASE("what is under way can be taken back") {
   CHECK(after.members == before.members);
   CHECK(holders(after) == holders(before));
 
-  auto leaving = *with_leaving(cluster_of({"a", "b", "c", "d"}), "c", false);
+  auto leaving = *with_leaving(cluster_of({"a", "b", "c", "d"}), "c", all_alive, false);
   auto stays_after_all = *with_changes_undone(leaving);
   CHECK(stays_after_all.find("c")->state == member_state::up);
   CHECK(stays_after_all.moves.empty());
@@ -377,7 +380,7 @@ TEST_CASE("several at once are planned together, and each gets its share") {
 TEST_CASE("a target is in force when all of it that lives is filled, and W at least") {
   auto now = planned(*with_member(cluster_of({"a", "b", "c"}, {3, 2, 2, 1}), named("d")));
   if (now.moves.empty())
-    now = *with_leaving(arrived(now), "a", false);
+    now = *with_leaving(arrived(now), "a", all_alive, false);
   REQUIRE(now.moves.size() == 1);
   auto& target = now.moves[0].target;
   auto filled = [&](std::vector<size_t> places, uint64_t changed_at) {
@@ -398,7 +401,7 @@ TEST_CASE("a target is in force when all of it that lives is filled, and W at le
 }
 
 TEST_CASE("a member that leaves is out when nothing names it and it keeps no hints") {
-  auto now = *with_leaving(cluster_of({"a", "b", "c", "d"}), "b", false);
+  auto now = *with_leaving(cluster_of({"a", "b", "c", "d"}), "b", all_alive, false);
   auto reports = nothing_filled(now);
   for (auto& report : reports)
     for (auto& x : now.moves)

@@ -131,7 +131,7 @@ TEST_CASE("what is no topology is told apart, and why") {
     CHECK((!err || err == errc::malformed));
     // Neither can it be changed into something that passes for one.
     CHECK_FALSE(with_member(x, named("new")));
-    CHECK_FALSE(with_leaving(x, "a", true));
+    CHECK_FALSE(with_leaving(x, "a", all_alive, true));
     CHECK_FALSE(with_removed(x, "a", std::vector<bool>(x.members.size()), true));
     CHECK_FALSE(with_changes_undone(x));
     return message_of(err);

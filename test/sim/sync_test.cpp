@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 
 #include "actors/vnode.hpp"
@@ -15,7 +16,7 @@ namespace {
 uint64_t tombstones(sim_cluster& cluster) {
   uint64_t sum = 0;
   for (size_t i = 0; i < cluster.size(); ++i)
-    for (auto& x : cluster.node(i).vnodes)
+    for (auto& x : cluster.is_up(i) ? cluster.node(i).vnodes : decltype(cluster.node(i).vnodes){})
       sum += state_of<vnode_state>(x).storage->stats().tombstones;
   return sum;
 }
@@ -45,6 +46,32 @@ size_t change_all(sim_cluster& cluster, size_t node, size_t count, const mutatio
   caf::anon_send_exit(sink, caf::exit_reason::user_shutdown);
   cluster.run_idle();
   return got;
+}
+
+response_sink::behavior_type count_values(response_sink::pointer, context_ptr context, size_t* got,
+                                          size_t* found) {
+  return {[=](response_list& xs) {
+    for (auto& x : xs.responses) {
+      ++*got;
+      auto value = std::get_if<record>(&x.what);
+      *found += value && latest(*value) && over_since(*value, context->flushed()) == 0;
+    }
+  }};
+}
+
+/// Of the keys of change_all, those that a read through the node shows.
+size_t values_of(sim_cluster& cluster, size_t node, size_t count) {
+  size_t got = 0;
+  size_t found = 0;
+  auto sink = cluster.system().spawn(count_values, cluster.node(node).context, &got, &found);
+  request_list list;
+  for (size_t i = 0; i < count; ++i)
+    list.requests.push_back({i, blob::copy_of("key" + std::to_string(i)), std::nullopt});
+  caf::send_as(sink, cluster.node(node).loop->take_coordinator(), std::move(list));
+  REQUIRE(cluster.run_until([&] { return got == count; }, 5s));
+  caf::anon_send_exit(sink, caf::exit_reason::user_shutdown);
+  cluster.run_idle();
+  return found;
 }
 
 } // namespace
@@ -88,4 +115,91 @@ TEST_CASE("values that are long on their way get to a node that joins") {
   for (size_t i = 0; i < count; ++i)
     keys.push_back("key" + std::to_string(i));
   CHECK(compare_replicas(*cluster, keys).empty());
+}
+
+TEST_CASE(
+    "what was deleted stays so when a partition comes back to a node that had not heard of it") {
+  sim_options options;
+  options.nodes = 5;
+  options.founders = 4;
+  options.node.storage.grace = 10s;
+  auto cluster = sim_cluster::founded(options);
+  constexpr size_t count = 100;
+  constexpr size_t cut_off = 3;
+  constexpr size_t guest = 4;
+  mutation change;
+  change.value = blob::copy_of("value");
+  REQUIRE(change_all(*cluster, 0, count, change, outcome_kind::stored) == count);
+  cluster->run_for(15s);
+  for (size_t i = 0; i < guest; ++i)
+    cluster->cut(i, cut_off);
+  cluster->run_for(2s);
+
+  cluster->restart(guest);
+  cluster->cut(guest, cut_off);
+  auto held_elsewhere = [&] {
+    auto& view = *cluster->node(0).loop->view;
+    auto who = view.topo.find("n3");
+    auto index = static_cast<member_index>(who - view.topo.members.data());
+    size_t sum = 0;
+    for (uint32_t p = 0; p < view.topo.settings.partitions; ++p)
+      sum += !view.owns(index, static_cast<partition_id>(p));
+    return sum;
+  };
+  auto before = held_elsewhere();
+  REQUIRE(cluster->run_until([&] { return held_elsewhere() > before; }, 60s));
+  cluster->run_for(20s);
+  change.kind = mutation_kind::remove;
+  REQUIRE(change_all(*cluster, 0, count, change, outcome_kind::deleted) == count);
+  cluster->run_for(40s);
+
+  change_order leave;
+  leave.what = change_order::kind::leave;
+  leave.name = "n4";
+  caf::anon_send(cluster->node(0).topology, leave);
+  REQUIRE(cluster->run_until([&] { return held_elsewhere() <= before; }, 60s));
+  for (size_t i = 0; i <= guest; ++i)
+    if (i != cut_off && cluster->is_up(i))
+      cluster->heal(i, cut_off);
+  auto rested = [&] {
+    auto& topo = cluster->node(0).loop->view->topo;
+    return topo.members.size() == 4 && at_rest(topo);
+  };
+  REQUIRE(cluster->run_until(rested, 60s));
+  cluster->run_for(5s);
+  CHECK(values_of(*cluster, 0, count) == 0);
+  CHECK(values_of(*cluster, cut_off, count) == 0);
+  // Marks do not stay for ever either.
+  cluster->retire(guest);
+  CHECK(cluster->run_until([&] { return tombstones(*cluster) == 0; }, 60s));
+}
+
+TEST_CASE("a wall clock that is set back by much hides nothing and keeps nothing") {
+  sim_options options;
+  options.nodes = 3;
+  auto cluster = sim_cluster::founded(options);
+  cluster->run_for(5s);
+  auto all = GENERATE(false, true);
+  for (size_t i = all ? 0 : 2; i < 3; ++i)
+    cluster->step_clock(i, -15min);
+  cluster->run_for(1s);
+  constexpr size_t count = 50;
+  mutation change;
+  change.value = blob::copy_of("value");
+  for (size_t through : {0, 2}) {
+    REQUIRE(change_all(*cluster, through, count, change, outcome_kind::stored) == count);
+    std::optional<bool> done;
+    auto ask = [&](caf::event_based_actor* self) {
+      self->request(cluster->node(0).topology, 10s, flush_all_atom::value, int64_t{0})
+          .then([&](bool) { done = true; }, [&](const caf::error&) { done = false; });
+    };
+    cluster->system().spawn(ask);
+    REQUIRE(cluster->run_until([&] { return done.has_value(); }, 10s));
+    REQUIRE(*done);
+    for (size_t i = 0; i < 3; ++i)
+      CHECK(values_of(*cluster, i, count) == 0);
+    REQUIRE(change_all(*cluster, 2, count, change, outcome_kind::stored) == count);
+    for (size_t i = 0; i < 3; ++i)
+      CHECK(values_of(*cluster, i, count) == count);
+  }
 }

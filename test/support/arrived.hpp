@@ -1,8 +1,14 @@
 #pragma once
 
+#include <vector>
+
+#include "protocol/limits.hpp"
 #include "protocol/topology_changes.hpp"
 
 namespace kai {
+
+/// Whatever members there are.
+inline const std::vector<bool> all_alive(limits::members_max, true);
 
 /// What the members say when every one sees all others and, if `filled`, everything that is on its
 /// way has arrived.

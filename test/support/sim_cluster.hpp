@@ -94,6 +94,9 @@ public:
   /// The node comes back: with its disk over LevelDB, else empty, and joins through the others.
   void restart(size_t i);
 
+  /// Somebody sets the node's wall clock.
+  void step_clock(size_t i, std::chrono::microseconds by) { nodes_[i].clock_offset += by.count(); }
+
   /// The node is no member any more, and its process has ended.
   void retire(size_t i);
 

@@ -90,9 +90,19 @@ TEST_CASE("a chart without points and one of a single point are drawn") {
   }
 }
 
+TEST_CASE("a chart's line has a gap where there is no value") {
+  chart what{"t", "x", axis_kind::count, axis_kind::latency, {}};
+  what.lines.push_back({"line", {{0, 10}, {1, 10}, {2, no_value}, {3, 1000}}, 0, false});
+  auto svg = draw(what);
+  auto count = [&](char step) { return std::count(svg.begin(), svg.end(), step); };
+  CHECK(count('M') == 2);
+  CHECK(count('L') == 3);
+  CHECK_THAT(svg, !Catch::Contains("nan"));
+}
+
 TEST_CASE("a second is summed up when the last worker has delivered it") {
   std::vector<series_row> heard;
-  collector all{2, 1.5, [&](const series_row& row) { heard.push_back(row); }};
+  collector all{2, 2, [&](const series_row& row) { heard.push_back(row); }};
   tally counted;
   counted.gets.succeeded = 10;
   all.deliver(0, counted);
@@ -102,7 +112,8 @@ TEST_CASE("a second is summed up when the last worker has delivered it") {
   CHECK(heard[0].gets == 20);
   CHECK(heard[0].seconds == 1);
   all.deliver(1, counted);
-  all.finish();
+  // It was to take two seconds, and was stopped before.
+  all.finish(1.5);
   REQUIRE(all.series().size() == 2);
   CHECK(all.series()[1].gets == 10);
   CHECK(all.series()[1].seconds == Approx(0.5));

@@ -149,6 +149,48 @@ TEST_CASE("a request that is never answered is timed out, and its wait is a late
   CHECK(result->totals.requests_sent == ended(gets) + ended(sets));
 }
 
+TEST_CASE("what waits behind a request that is never answered has timed out as well") {
+  scripted_server server{
+      [](uint64_t number, bool) { return number >= 100 ? deed::ignore : deed::serve; }};
+  auto options = small_run(server);
+  options.connections = 1;
+  options.pipeline = 500;
+  options.rate = 1000;
+  options.warmup = 0ms;
+  options.duration = 400ms;
+  auto result = bench(options);
+  REQUIRE(result);
+  const auto& [gets, sets] = result->counted;
+  CHECK(gets.lost + sets.lost == 0);
+  CHECK(gets.timeouts + sets.timeouts > 100);
+  CHECK(gets.latency.count() + sets.latency.count() == ended(gets) + ended(sets));
+}
+
+TEST_CASE("a run that is stopped in its warm-up ends then") {
+  scripted_server server{[](uint64_t, bool) { return deed::serve; }};
+  auto options = small_run(server);
+  options.warmup = std::chrono::hours{1};
+  std::atomic<bool> stop{false};
+  std::thread stopper{[&] {
+    while (server.requests() == 0)
+      std::this_thread::sleep_for(1ms);
+    stop = true;
+  }};
+  auto result = run_bench(options, nullptr, stop);
+  stopper.join();
+  REQUIRE(result);
+  CHECK(result->counted.gets.succeeded + result->counted.sets.succeeded == 0);
+}
+
+TEST_CASE("more connections than the system has files for are refused") {
+  scripted_server server{[](uint64_t, bool) { return deed::serve; }};
+  auto options = small_run(server);
+  options.connections = uint64_t{1} << 40;
+  auto result = bench(options);
+  REQUIRE_FALSE(result);
+  CHECK_THAT(kai::message_of(result.error()), Catch::Contains("ulimit -n"));
+}
+
 TEST_CASE("a server that answers nonsense is left and tried again") {
   scripted_server server{
       [](uint64_t number, bool) { return number % 30 == 29 ? deed::garbage : deed::serve; }};
