@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
 #include <memory>
 
 #include "actors/sync_round.hpp"
@@ -267,31 +266,31 @@ void end_recovery(pointer self) {
       std::all_of(st.view->alive.begin(), st.view->alive.end(), [](bool x) { return x; });
   if (st.behind.empty() || (!everybody && now(self) - st.started < limits::recovery_patience))
     return;
-  partition_list done;
-  auto compared_since = std::numeric_limits<timestamp>::max();
+  // By when they were known to be behind.
+  std::map<timestamp, partition_list> done;
   auto hints_matter = false;
   for (auto& [partition, since] : st.behind) {
     if (!compared_with_all(st, partition, since) ||
         (st.view->is_newcomer(st.view->self, partition) && !has_all(st, partition)))
       continue;
-    if (st.no_hints_at < since) {
+    if (st.no_hints_at < since)
       hints_matter = true;
-    } else {
-      done.push_back(partition);
-      compared_since = std::min(compared_since, since);
-    }
+    else
+      done[since].push_back(partition);
   }
   if (hints_matter && !st.asking_for_hints)
     ask_for_hints(self);
   if (done.empty())
     return;
-  for (auto x : done)
-    st.behind.erase(x);
+  for (auto& [since, partitions] : done) {
+    for (auto x : partitions)
+      st.behind.erase(x);
+    for (auto& x : st.vnodes)
+      self->send(x, caught_up_atom::value, partitions, since);
+  }
   if (st.behind.empty())
     st.context->log.info("caught up with the other replicas{}",
                          everybody ? "" : " that can be reached");
-  for (auto& x : st.vnodes)
-    self->send(x, caught_up_atom::value, done, compared_since);
 }
 
 /// This node was stopped for a while: it missed writes.

@@ -186,6 +186,25 @@ class Comeback(TestCase):
         self.assertNotEqual(aside, [])
         self.check_alone_with(nodes, 2, keys, first)
 
+    def test_tables_of_which_something_is_missing_are_replaced(self):
+        nodes, keys = self.cluster(), names(b"cut", 3000)
+        store_all(nodes.ports(), keys, first)
+        wait_settled(nodes.nodes[0])
+        for damage in (lambda data: data[:-100], lambda data: b"", lambda data: bytes(len(data))):
+            for _ in range(2):
+                # Its log becomes a table.
+                nodes.nodes[1].stop()
+                nodes.again(2)
+            nodes.nodes[1].stop()
+            tables = list(nodes.disk(2).glob("vnode-*/*.ldb"))
+            self.assertNotEqual(tables, [])
+            for table in tables:
+                table.write_bytes(damage(table.read_bytes()))
+            nodes.again(2)
+            self.check_settled(nodes, keys, first)
+            self.assertGreater(stat(nodes.nodes[1], "kai_records_damaged"), 0)
+            self.check_alone_with(nodes, 2, keys, first)
+
     def test_corrupted_files_are_filtered(self):
         nodes, keys = self.cluster(), names(b"corrupt", 4000)
         store_all(nodes.ports(), keys, lambda key: first(key) * 5)

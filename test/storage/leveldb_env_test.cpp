@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <stdlib.h>
@@ -58,4 +59,41 @@ TEST_CASE("what LevelDB flushes of a log and of its other files is with the syst
     REQUIRE(file->Flush().ok());
     CHECK(std::filesystem::file_size(at.path + base) == 8);
   }
+}
+
+TEST_CASE("of a table that was cut short what is left is read, and where it is kept open or not") {
+  scratch_directory at;
+  leveldb_env env{leveldb::Env::Default(), true};
+  auto name = at.path + "/000005.ldb";
+  {
+    auto file = make_file(env, name);
+    REQUIRE(file->Append("0123456789").ok());
+    REQUIRE(file->Close().ok());
+  }
+  // More than are kept open.
+  constexpr size_t count = 1100;
+  std::vector<std::unique_ptr<leveldb::RandomAccessFile>> files;
+  for (size_t i = 0; i < count; ++i) {
+    leveldb::RandomAccessFile* file = nullptr;
+    REQUIRE(env.NewRandomAccessFile(name, &file).ok());
+    files.emplace_back(file);
+  }
+  std::filesystem::resize_file(name, 6);
+  for (auto* file : {files.front().get(), files.back().get()}) {
+    char scratch[16];
+    leveldb::Slice got;
+    REQUIRE(file->Read(2, 3, &got, scratch).ok());
+    CHECK(got == "234");
+    REQUIRE(file->Read(4, 6, &got, scratch).ok());
+    CHECK(got == "45");
+    REQUIRE(file->Read(8, 2, &got, scratch).ok());
+    CHECK(got.empty());
+  }
+  std::filesystem::remove(name);
+  char scratch[16];
+  leveldb::Slice got;
+  CHECK(files.front()->Read(0, 6, &got, scratch).ok());
+  CHECK(files.back()->Read(0, 6, &got, scratch).IsIOError());
+  leveldb::RandomAccessFile* file = nullptr;
+  CHECK(env.NewRandomAccessFile(name, &file).IsNotFound());
 }
