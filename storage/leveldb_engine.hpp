@@ -81,6 +81,8 @@ private:
   std::set<std::string, std::less<>> unknown_;
   /// Partitions whose damaged blocks were reported: each scan meets them again.
   std::set<partition_id> damaged_blocks_;
+  /// Partitions of which a damaged record was logged.
+  std::set<partition_id> damage_told_;
 
   /// Written since the last sync.
   bool dirty_ = false;

@@ -80,6 +80,7 @@ bool leveldb_engine::recover() {
   undo_.Clear();
   failing_.clear();
   damaged_blocks_.clear();
+  damage_told_.clear();
   dirty_ = false;
   log("writes work again");
   report_notable();
@@ -120,7 +121,10 @@ void leveldb_engine::note_damage(partition_id partition, const std::string& db_k
     return;
   ++damaged_;
   counts_.restart();
-  log("partition " + std::to_string(partition) + ": " + what);
+  // Of a table that is gone each record would have a line.
+  if (damage_told_.insert(partition).second)
+    log("partition " + std::to_string(partition) + ": " + what +
+        "; more of this partition is counted only");
   if (options_.hooks.lost)
     options_.hooks.lost(partition);
 }
