@@ -192,11 +192,18 @@ caf::error node_core::open(std::string name, std::string memcache_address,
 
 caf::error node_core::open_storage() {
   if (context->options.storage.engine == engine_kind::memory) {
+    auto& directory = context->options.storage.directory;
+    auto& env = environment.env ? *environment.env : *leveldb::Env::Default();
+    if (env.FileExists(directory + "/identity"))
+      context->log.warning("storage.engine=memory: the data in {} is not used", directory);
     vnodes.push_back(spawn_on_loop<vnode_actor>(
         system, vnode, context, memory_storage(context, context->options.cluster.partitions),
         engine_factory{memory_storage}, losses_ptr{}, std::shared_ptr<read_window>{}, loop));
     return caf::none;
   }
+  if (context->options.storage.memory_limit != 0)
+    context->log.warning("storage.memory-limit: counts with storage.engine=memory only, and does "
+                         "nothing here (storage.cache bounds what is cached of the disk)");
   directory_options options;
   options.path = context->options.storage.directory;
   options.node_name = context->name;

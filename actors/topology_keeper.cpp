@@ -46,6 +46,7 @@ caf::result<bool> start(pointer self) {
       self->send(st.membership, st.current);
       tell_own_entry(self);
       check_seeds(self);
+      warn_of_settings(st, st.current.settings);
       started.deliver(true);
     };
     look_for_twin(self, [self, in](caf::error err) mutable {

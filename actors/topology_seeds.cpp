@@ -28,17 +28,24 @@ void on_joined(pointer self, const std::string& seed, const std::string& text) {
   // The answer may come late: what came after it stays, and so does the vote on what follows that.
   if (st.current.epoch != 0)
     return use_if_newer(self, encode_blob(*decided));
-  if (decided->settings != settings_of(st.context->options))
-    st.context->log.warning("the cluster was founded with N={} R={} W={} and {} partitions: these "
-                            "count, not this node's options",
-                            decided->settings.replicas, decided->settings.read_quorum,
-                            decided->settings.write_quorum, decided->settings.partitions);
+  warn_of_settings(st, decided->settings);
   if (!use(self, std::move(*decided)))
     return on_join_failed(self, seed,
                           failure(errc::storage_failed, "the topology can not be stored"));
   // It may have been let in before, and have crashed, and be elsewhere now.
   tell_own_entry(self);
 }
+
+} // namespace
+
+void warn_of_settings(const topology_state& st, const cluster_settings& x) {
+  if (x != settings_of(st.context->options))
+    st.context->log.warning("the cluster was founded with N={} R={} W={} and {} partitions: these "
+                            "count, not this node's options",
+                            x.replicas, x.read_quorum, x.write_quorum, x.partitions);
+}
+
+namespace {
 
 /// As a peer would introduce itself.
 hello own_hello(const topology_state& st) {

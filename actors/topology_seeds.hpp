@@ -19,6 +19,9 @@ void tell_own_entry(topology_self self);
 /// What the node founds a cluster with.
 cluster_settings settings_of(const node_options& options);
 
+/// Says in the log where this node's options are not what the cluster was founded with.
+void warn_of_settings(const topology_state& st, const cluster_settings& founded);
+
 /// Asks one of cluster.seeds to take this node in, and the next one when that fails, until one
 /// does. Nothing when the node is a member, or does not start.
 void join_through_seeds(topology_self self);

@@ -1,5 +1,7 @@
 #include "apps/config.hpp"
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -146,11 +148,13 @@ private:
   }
 
   caf::error read_file(const std::string& path) {
+    errno = 0;
     std::ifstream in{path, std::ios::binary};
     std::string text(limits::config_file_bytes_max + 1, '\0');
     if (!in || !in.read(text.data(), static_cast<std::streamsize>(text.size())).eof())
-      return wrong("config-file: cannot read " + path +
-                   (in ? ": larger than " + show_size(limits::config_file_bytes_max) : ""));
+      return wrong(
+          "config-file: cannot read " + path + ": " +
+          (in ? "larger than " + show_size(limits::config_file_bytes_max) : std::strerror(errno)));
     text.resize(static_cast<size_t>(in.gcount()));
     auto entries = parse_config_file(text);
     if (!entries)

@@ -34,6 +34,19 @@ class Usage(TestCase):
                     self.check_complaint(run(program, argument, cwd=self.directory), 2, name)
                     self.assertEqual(list(self.directory.iterdir()), [])
 
+    def test_options_that_do_not_count_are_told_of(self):
+        data = self.directory / "data"
+        with Node(data, "--node.name=solo") as node:
+            node.stop()
+        with Node(data, "--node.name=solo", "--cluster.replicas=2",
+                  "--storage.memory-limit=64m") as node:
+            self.assertEqual(node.errors().count("was founded with N=3"), 1)
+            self.assertEqual(node.errors().count("storage.memory-limit: counts with"), 1)
+        with Node(data, "--node.name=solo", "--storage.engine=memory") as node:
+            self.assertEqual(node.errors().count(f"the data in {data} is not used"), 1)
+        self.check_complaint(run("kai-node", f"--config-file={data}/none"), 2,
+                             f"{data}/none: No such file")
+
     def test_a_wrong_file_is_named_with_its_line(self):
         file = self.directory / "kai.conf"
         file.write_text("[memcache]\nport = 0\n\nmax-conections = 5\n")
