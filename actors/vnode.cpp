@@ -267,13 +267,11 @@ private:
     return &i->second.value;
   }
 
-  /// For writes: a damaged record is lost here, and replaced by what comes, which may be older.
+  /// For writes: a damaged record is lost here (note_losses), and replaced by what comes.
   caf::expected<record> find_or_lost(const call& x) {
     auto result = find(x);
-    if (!result && result.error() == errc::damaged) {
-      st_.fall_behind({x.partition}, st_.context->now());
+    if (!result && result.error() == errc::damaged)
       return record{};
-    }
     return result;
   }
 
@@ -321,6 +319,8 @@ void note_losses(vnode_state& st) {
   }
   for (auto x : lost.partitions)
     st.trees.forget(x);
+  // A write may replace what was lost by something older.
+  st.fall_behind(lost.partitions, st.context->now());
 }
 
 caf::result<partition_list> behind_partitions(const vnode_state& st) {
