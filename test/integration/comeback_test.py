@@ -8,8 +8,8 @@ import signal
 import time
 
 from memcache import Client, check_all, set_command, store_all
-from processes import (Nodes, TestCase, admin, await_status, free_port, locate, main, member,
-                       status, wait_settled)
+from processes import (PATIENCE, Nodes, TestCase, admin, await_status, free_port, locate, main,
+                       member, status, wait_settled)
 
 
 def names(prefix, count):
@@ -201,11 +201,17 @@ class Comeback(TestCase):
             for table in tables:
                 table.write_bytes(damage(table.read_bytes()))
             nodes.again(2)
-            self.check_settled(nodes, keys, first)
+            check_all(nodes.ports(), keys, first)
             self.assertGreater(stat(nodes.nodes[1], "kai_records_damaged"), 0)
-            # Damage that is noticed as it is read over puts its partition behind, which sync hears
-            # of within a second.
+            # Damage is noticed as it is read over, and puts its partition behind, which sync hears
+            # of within a second: it may say settled in between.
+            end = time.monotonic() + PATIENCE
+            wait_settled(nodes.nodes[0])
             time.sleep(2.5)
+            while not status(nodes.nodes[0])["settled"]:
+                self.assertLess(time.monotonic(), end)
+                wait_settled(nodes.nodes[0])
+                time.sleep(2.5)
             self.check_settled(nodes, keys, first)
             self.check_alone_with(nodes, 2, keys, first)
 
