@@ -6,6 +6,7 @@
 
 #include "actors/coordinator.hpp"
 #include "actors/on_loop.hpp"
+#include "protocol/hash.hpp"
 #include "protocol/limits.hpp"
 
 namespace kai {
@@ -17,11 +18,24 @@ namespace {
 /// are sent; fewer at once cost more messages than that saves.
 constexpr size_t requests_at_once = 64;
 
+/// Lets each window fetch what it will be asked for.
+void expect_reads(node_context& context, const std::vector<call>& calls) {
+  std::vector<std::vector<uint64_t>> hashes(context.windows.size());
+  for (auto& x : calls)
+    if (std::holds_alternative<read_call>(x.what))
+      hashes[x.partition % hashes.size()].push_back(key_hash(x.key.view()));
+  for (size_t i = 0; i < hashes.size(); ++i)
+    if (hashes[i].size() > 1)
+      context.windows[i]->expect(hashes[i]);
+}
+
 } // namespace
 
 answer_batch answer_at_once(node_context& context, std::vector<call>& calls,
                             caf::actor_clock::time_point now) {
   answer_batch result;
+  if (calls.size() > 1)
+    expect_reads(context, calls);
   std::erase_if(calls, [&](call& x) {
     auto& window = *context.windows[x.partition % context.windows.size()];
     auto answered = window.answer_to(x, now);

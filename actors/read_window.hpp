@@ -3,6 +3,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <caf/actor_clock.hpp>
@@ -30,6 +31,8 @@ public:
 
   // --- for the loop ------------------------------------------------------------------------------
 
+  /// Keys that `answer_to` will be asked for.
+  void expect(std::span<const uint64_t> key_hashes) { records_->expect(key_hashes); }
   /// Nothing: the vnode has to be asked.
   std::optional<answer> answer_to(const call& x, time_point now);
   /// The call is sent to the vnode: reads that come behind it have to stay behind it.

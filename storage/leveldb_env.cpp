@@ -153,6 +153,25 @@ leveldb::Status leveldb_env::NewWritableFile(const std::string& name,
   return status;
 }
 
+void leveldb_env::Schedule(void (*function)(void*), void* argument) {
+  if (!is_real())
+    return EnvWrapper::Schedule(function, argument);
+  struct work {
+    void (*function)(void*);
+    void* argument;
+  };
+  auto run = [](void* x) {
+    std::unique_ptr<work> what{static_cast<work*>(x)};
+    // LevelDB has one thread for it, which it starts itself. Where the system refuses nothing is
+    // lost.
+    thread_local auto lowered =
+        ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + background_niceness);
+    static_cast<void>(lowered);
+    what->function(what->argument);
+  };
+  EnvWrapper::Schedule(run, new work{function, argument});
+}
+
 void notable_lines::Logv(const char* format, std::va_list arguments) {
   std::array<char, 500> line;
   std::vsnprintf(line.data(), line.size(), format, arguments);

@@ -9,7 +9,7 @@
 
 namespace kai {
 
-/// LevelDB's environment with three changes.
+/// LevelDB's environment with four changes.
 ///
 /// Syncs a write-ahead log before LevelDB turns to the next one. LevelDB 1.23 does not: a synced
 /// write reaches the disk with the log that it is in, while the end of the log before may still be
@@ -24,6 +24,10 @@ namespace kai {
 /// Reads tables with pread. LevelDB maps them: of a table that was cut short it says then that the
 /// disk failed, not that the table is damaged, and a sector that can not be read ends the process.
 ///
+/// Runs background work with a lower priority: where all cores are busy a compaction, which takes a
+/// core for as long as it is let, keeps requests waiting for milliseconds. Not much lower: writes
+/// wait for compactions in the end.
+///
 /// May be used by several threads, as LevelDB does.
 class leveldb_env final : public leveldb::EnvWrapper {
 public:
@@ -32,6 +36,13 @@ public:
   leveldb::Status NewWritableFile(const std::string& name, leveldb::WritableFile** file) override;
   leveldb::Status NewRandomAccessFile(const std::string& name,
                                       leveldb::RandomAccessFile** file) override;
+
+  void Schedule(void (*function)(void*), void* argument) override;
+
+  /// How much nicer (`man 2 setpriority`) than the process its background work is. On two busy
+  /// cores with two processes that only burn time beside, 5 gave 12 % more reads and 25 % more
+  /// sets, 10 let a set wait for 100 ms at most in place of 20, and 19 for a second.
+  static constexpr int background_niceness = 5;
 
   /// Whether a log could not be synced when it was left; asking clears it.
   bool take_failure() { return failed_.exchange(false); }

@@ -25,19 +25,9 @@ constexpr uint32_t used_mark = 1u << 31;
 constexpr uint32_t live_mark = 1u << 30;
 constexpr uint32_t counted_max = live_mark - 1;
 
-uint32_t head_of(const blob& item) { return byte_reader{item.view()}.u32(); }
-
-// The head is the table owner's alone, no slice that left the engine shows it, so it may change in
-// an item that others hold slices of.
-void set_head(blob& item, uint32_t head) {
-  boost::endian::native_to_little_inplace(head);
-  std::copy_n(reinterpret_cast<const char*>(&head), sizeof head, item.mutable_data());
-}
-
-/// What the item takes from malloc: its header, the blob's, the bytes, rounded up.
-uint64_t charge(const blob& item) {
-  return item.empty() ? 0 : std::max<uint64_t>(32, (item.size() + 16 + 15) & ~uint64_t{15});
-}
+constexpr auto head_of = record_table::head_of;
+constexpr auto set_head = record_table::set_head;
+constexpr auto charge = record_table::charge;
 
 /// The part of an item that record_codec made.
 blob packed_record(const blob& item, std::string_view key) {

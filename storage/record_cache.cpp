@@ -1,136 +1,187 @@
 #include "storage/record_cache.hpp"
 
-#include <iterator>
-#include <utility>
+#include <algorithm>
+#include <bit>
+#include <optional>
 
 #include "protocol/hash.hpp"
+#include "protocol/wire.hpp"
+#include "storage/record_codec.hpp"
 
 namespace kai {
 
 namespace {
 
-/// Of an item, its place in the list and in the table, and its blobs' headers.
-constexpr size_t overhead = 256;
+/// Of an item's head (record_table.hpp).
+constexpr uint32_t used_mark = 1u << 31;
+constexpr uint32_t write_expected_mark = 1u << 30;
 
-/// What is kept must not keep the batch alive that it came in.
-record compacted(record x) {
-  for (auto& v : x.versions)
-    v.value = v.value.compact();
-  return x;
+/// Records that the clock's hand looks at for one that goes, before it takes a used one.
+constexpr int second_chances_max = 64;
+
+/// A table's segment for each so many bytes: some hundred records.
+constexpr size_t segment_bytes = 256 * 1024;
+constexpr unsigned segment_bits_max = 12;
+
+unsigned segment_bits_for(size_t bytes_max) {
+  auto bits = static_cast<unsigned>(std::bit_width(bytes_max / segment_bytes));
+  return std::min(bits, segment_bits_max);
 }
 
-size_t size_of(const blob& key, const record& x) {
-  auto result = overhead + key.size() + x.seen.size() * sizeof(dot);
-  for (auto& v : x.versions)
-    result += sizeof(version) + v.value.size();
-  return result;
+/// Behind head and key of an item: digest_of the record, and what record_codec made of it. It is
+/// under the same key wherever it is.
+constexpr partition_id any_partition = 0;
+
+blob behind_key(const blob& item) {
+  auto key = record_table::key_of(item);
+  auto start = static_cast<size_t>(key.data() + key.size() - item.data());
+  return item.slice(start, item.size() - start);
+}
+
+/// nullopt: the memory has changed.
+std::optional<record> record_in(const blob& item, std::string_view key) {
+  auto rest = behind_key(item);
+  auto packed = rest.slice(sizeof(uint64_t), rest.size() - sizeof(uint64_t));
+  auto result = unpack_record(any_partition, area::data, key, packed);
+  return result ? std::optional{std::move(*result)} : std::nullopt;
 }
 
 } // namespace
 
-size_t record_cache::hasher::operator()(std::string_view x) const {
-  return static_cast<size_t>(key_hash(x));
-}
+record_cache::record_cache(size_t bytes_max)
+    : bytes_max_(bytes_max), items_(segment_bits_for(bytes_max)) {}
 
 void record_cache::put(const blob& key, const record& value) {
-  auto bytes = size_of(key, value);
-  auto kept = !value.empty() && bytes <= bytes_max_ / 64;
-  auto held = kept ? compacted(value) : record{};
-  auto digest = kept ? digest_of(key.view(), value) : 0;
+  auto hash = key_hash(key.view());
+  blob item;
+  if (!value.empty()) {
+    scratch_.clear();
+    byte_writer out{scratch_};
+    out.u32(used_mark);
+    out.bytes(key.view());
+    out.u64(digest_of(key.view(), value));
+    pack_record(scratch_, any_partition, area::data, key.view(), value);
+    if (scratch_.size() <= bytes_max_ / 64)
+      item = blob::copy_of(scratch_);
+  }
+  // What was there goes when nobody waits for the lock any more.
+  blob before;
   std::lock_guard lock{mutex_};
-  auto found = by_key_.find(key.view());
-  if (!kept) {
-    if (found != by_key_.end())
-      erase(found->second);
-    return;
+  if (item.empty()) {
+    before = items_.erase(hash, key.view());
+  } else {
+    item_bytes_ += record_table::charge(item);
+    before = items_.put(hash, std::move(item));
   }
-  if (found != by_key_.end()) {
-    auto& x = *found->second;
-    bytes_ -= x.bytes;
-    // What was there goes when nobody waits for the lock any more.
-    std::swap(x.value, held);
-    x.digest = digest;
-    x.bytes = bytes;
-    x.write_expected = false;
-    x.used = true;
-    bytes_ += bytes;
-    make_room(0);
-    return;
-  }
-  make_room(bytes);
-  items_.push_front({key.compact(), std::move(held), digest, bytes});
-  by_key_.emplace(items_.front().key.view(), items_.begin());
-  bytes_ += bytes;
+  item_bytes_ -= record_table::charge(before);
+  make_room_beside(hash);
 }
 
 void record_cache::clear() {
   std::lock_guard lock{mutex_};
-  by_key_.clear();
-  items_.clear();
-  bytes_ = 0;
+  items_ = record_table{segment_bits_for(bytes_max_)};
+  item_bytes_ = 0;
 }
 
 std::optional<record> record_cache::find(std::string_view key) {
+  auto hash = key_hash(key);
+  blob item;
+  {
+    std::lock_guard lock{mutex_};
+    auto* found = lookup(hash, key);
+    if (!found)
+      return std::nullopt;
+    record_table::set_head(found->item, used_mark);
+    item = found->item;
+  }
+  auto result = record_in(item, key);
+  if (!result) {
+    std::lock_guard lock{mutex_};
+    erase(hash, key);
+  }
+  return result;
+}
+
+// A look-up waits for memory three times: for the slot, the item's key and its record. Those of
+// many are asked for at once.
+void record_cache::expect(std::span<const uint64_t> key_hashes) {
   std::lock_guard lock{mutex_};
-  auto found = lookup(key);
-  if (!found)
-    return std::nullopt;
-  found->write_expected = false;
-  return found->value;
+  for (auto hash : key_hashes)
+    items_.fetch_slot(hash);
+  for (auto hash : key_hashes)
+    items_.fetch_item(hash);
 }
 
 std::optional<record> record_cache::peek(std::string_view key) {
-  std::lock_guard lock{mutex_};
-  auto found = lookup_settled(key);
-  return found ? std::optional{found->value} : std::nullopt;
+  auto item = settled(key);
+  return item.empty() ? std::nullopt : record_in(item, key);
 }
 
 std::optional<uint64_t> record_cache::peek_digest(std::string_view key) {
-  std::lock_guard lock{mutex_};
-  auto found = lookup_settled(key);
-  return found ? std::optional{found->digest} : std::nullopt;
+  auto item = settled(key);
+  if (item.empty())
+    return std::nullopt;
+  return byte_reader{behind_key(item).view()}.u64();
 }
 
 void record_cache::expect_write(std::string_view key) {
+  auto hash = key_hash(key);
   std::lock_guard lock{mutex_};
-  if (auto found = lookup(key))
-    found->write_expected = true;
+  if (auto* found = lookup(hash, key))
+    record_table::set_head(found->item, used_mark | write_expected_mark);
 }
 
 size_t record_cache::bytes() const {
   std::lock_guard lock{mutex_};
-  return bytes_;
+  return item_bytes_ + items_.slot_bytes();
+}
+
+blob record_cache::settled(std::string_view key) {
+  auto hash = key_hash(key);
+  std::lock_guard lock{mutex_};
+  auto* found = lookup(hash, key);
+  if (!found)
+    return {};
+  auto head = record_table::head_of(found->item);
+  if (head & write_expected_mark)
+    return {};
+  if (!(head & used_mark))
+    record_table::set_head(found->item, head | used_mark);
+  return found->item;
 }
 
 // --- under the lock ------------------------------------------------------------------------------
 
-record_cache::item* record_cache::lookup(std::string_view key) {
-  auto found = by_key_.find(key);
-  if (found == by_key_.end())
-    return nullptr;
-  found->second->used = true;
-  return &*found->second;
+record_table::slot* record_cache::lookup(uint64_t hash, std::string_view key) {
+  return items_.find(hash, key);
 }
 
-const record_cache::item* record_cache::lookup_settled(std::string_view key) {
-  auto found = lookup(key);
-  return found && !found->write_expected ? found : nullptr;
+void record_cache::erase(uint64_t hash, std::string_view key) {
+  item_bytes_ -= record_table::charge(items_.erase(hash, key));
 }
 
-void record_cache::make_room(size_t bytes) {
-  while (bytes_ + bytes > bytes_max_) {
-    auto last = std::prev(items_.end());
-    if (std::exchange(last->used, false))
-      items_.splice(items_.begin(), items_, last);
-    else
-      erase(last);
+void record_cache::make_room_beside(uint64_t newest) {
+  while (items_.size() > 1 && item_bytes_ + items_.slot_bytes() > bytes_max_)
+    evict_one_beside(newest);
+}
+
+void record_cache::evict_one_beside(uint64_t newest) {
+  auto at = items_.lower_bound(clock_hand_);
+  for (int looked = 0;; at = items_.next(at)) {
+    if (items_.end(at))
+      at = items_.lower_bound(0);
+    if (items_[at].hash == newest)
+      continue;
+    auto& item = items_[at].item;
+    auto head = record_table::head_of(item);
+    if (!(head & used_mark) || ++looked > second_chances_max)
+      break;
+    record_table::set_head(item, head & ~used_mark);
   }
-}
-
-void record_cache::erase(items::iterator i) {
-  by_key_.erase(i->key.view());
-  bytes_ -= i->bytes;
-  items_.erase(i);
+  clock_hand_ = items_[at].hash;
+  // The key is the item's own.
+  auto item = items_[at].item;
+  erase(clock_hand_, record_table::key_of(item));
 }
 
 } // namespace kai

@@ -1,21 +1,24 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
 #include <vector>
 
+#include <boost/endian/conversion.hpp>
+
 #include "protocol/blob.hpp"
 
 namespace kai {
 
-/// The memory engine's items, in the order of their keys' hashes. One item is one blob:
+/// Records in memory, in the order of their keys' hashes. One item is one blob:
 ///
-///     head       4 bytes: a mark "used since the clock passed", a mark "live", and 30 bits with
-///                what the record counts for in stats; this table's owner writes them
+///     head       4 bytes: marks and counts of this table's owner, the memory engine or a record
+///                cache
 ///     key        varint length and bytes
-///     record     as record_codec.hpp says
+///     rest       the record, as the owner keeps it
 ///
 /// An open-addressing table with linear probing in which everything is sorted: a hash's home slot
 /// is proportional to the hash, and an item lies at its home or right of it, behind all smaller
@@ -41,6 +44,20 @@ public:
   };
 
   static std::string_view key_of(const blob& item);
+
+  static uint32_t head_of(const blob& item) {
+    return boost::endian::load_little_u32(reinterpret_cast<const unsigned char*>(item.data()));
+  }
+  /// No slice that left the owner shows the head, so it may change in an item that others hold
+  /// slices of.
+  static void set_head(blob& item, uint32_t head) {
+    boost::endian::store_little_u32(reinterpret_cast<unsigned char*>(item.mutable_data()), head);
+  }
+
+  /// What the item takes from malloc: its header, the blob's, the bytes, rounded up. 0 if empty.
+  static uint64_t charge(const blob& item) {
+    return item.empty() ? 0 : std::max<uint64_t>(32, (item.size() + 16 + 15) & ~uint64_t{15});
+  }
 
   /// Null when there is none.
   slot* find(uint64_t hash, std::string_view key);

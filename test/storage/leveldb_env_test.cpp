@@ -1,12 +1,15 @@
 #include "storage/leveldb_env.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <catch2/catch.hpp>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 using namespace kai;
 
@@ -96,4 +99,20 @@ TEST_CASE("of a table that was cut short what is left is read, and where it is k
   CHECK(files.back()->Read(0, 6, &got, scratch).IsIOError());
   leveldb::RandomAccessFile* file = nullptr;
   CHECK(env.NewRandomAccessFile(name, &file).IsNotFound());
+}
+
+TEST_CASE("background work yields to what clients wait for") {
+  leveldb_env env{leveldb::Env::Default(), true};
+  auto before = ::getpriority(PRIO_PROCESS, 0);
+  std::promise<int> found;
+  // Twice: it is the same thread, and is made nicer once.
+  for (int i = 0; i < 2; ++i) {
+    found = {};
+    auto look = [](void* x) {
+      static_cast<std::promise<int>*>(x)->set_value(::getpriority(PRIO_PROCESS, 0));
+    };
+    env.Schedule(look, &found);
+    CHECK(found.get_future().get() == std::min(before + leveldb_env::background_niceness, 19));
+  }
+  CHECK(::getpriority(PRIO_PROCESS, 0) == before);
 }

@@ -1,7 +1,11 @@
 #include "storage/record_cache.hpp"
 
+#include <map>
+#include <random>
+
 #include <catch2/catch.hpp>
 
+#include "protocol/hash.hpp"
 #include "storage/caching_engine.hpp"
 #include "test/storage/leveldb_fixture.hpp"
 #include "test/storage/samples.hpp"
@@ -71,6 +75,39 @@ TEST_CASE("a record cache keeps no batch alive that a small value came in") {
   REQUIRE(found);
   CHECK(found->versions[0].value.data() != batch.data() + 5);
   CHECK(found->versions[0].value == batch.slice(5, 10));
+}
+
+TEST_CASE("a record cache keeps its bound whatever is put, looked up and taken out") {
+  for (size_t most : {16u * 1024, 300u * 1024, 2u * 1024 * 1024}) {
+    record_cache cache{most};
+    std::mt19937_64 random{most};
+    std::map<int, record> stored;
+    size_t hits = 0;
+    for (int i = 0; i < 20'000; ++i) {
+      auto k = static_cast<int>(random() % 2000);
+      auto name = key(k);
+      if (random() % 2 == 0) {
+        auto value = random() % 8 == 0 ? record{}
+                                       : sample_record(static_cast<uint64_t>(i) + 1,
+                                                       std::string(random() % 600, 'v'));
+        cache.put(name, value);
+        stored[k] = value;
+      } else if (random() % 4 == 0) {
+        std::vector<uint64_t> hashes{key_hash(name.view()), random(), key_hash("absent")};
+        cache.expect(hashes);
+        cache.expect_write(name.view());
+        CHECK_FALSE(cache.peek(name.view()));
+        cache.find(name.view());
+      }
+      REQUIRE(cache.bytes() <= most);
+      if (auto found = cache.peek(name.view())) {
+        ++hits;
+        REQUIRE(*found == stored.at(k));
+        REQUIRE(cache.peek_digest(name.view()) == digest_of(name.view(), stored.at(k)));
+      }
+    }
+    CHECK(hits > 0);
+  }
 }
 
 TEST_CASE("other threads do not find a key whose write is on its way") {
