@@ -16,7 +16,7 @@ public:
 
   caf::expected<std::optional<record>> read(partition_id partition, area where,
                                             std::string_view key) override;
-  void expect(std::span<const uint64_t> key_hashes) override { inner_->expect(key_hashes); }
+  void expect(std::span<const uint64_t> key_hashes) override { cache_->expect(key_hashes); }
   caf::error write(const write_batch& batch) override;
   caf::error
   scan(partition_id partition, area where, uint64_t from,
