@@ -19,7 +19,9 @@ namespace kai {
 ///
 /// Hands tables to the system in pieces as large as the target's buffer (64 KB on a disk), where
 /// LevelDB does it block by block: a system call for each 4 KB that a compaction writes, though
-/// nobody reads a table before it has been synced and closed.
+/// nobody reads a table before it has been synced and closed. Has the disk write them meanwhile,
+/// 256 KB at a time: else a table's sync at its end has megabytes to write, and a sync of the log
+/// waits behind it.
 ///
 /// Reads tables with pread. LevelDB maps them: of a table that was cut short it says then that the
 /// disk failed, not that the table is damaged, and a sector that can not be read ends the process.
