@@ -77,8 +77,9 @@ def engines(args, log):
 
 
 def syncs_per_second(directory, size, seconds):
-    """One write and one fsync after the other."""
-    fd = os.open(directory / "syncs", os.O_CREAT | os.O_WRONLY, 0o600)
+    """One write and one fsync after the other, of a file that grows, as a log does: over what is
+    there already the file system has less to write."""
+    fd = os.open(directory / "syncs", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     try:
         end = time.monotonic() + seconds
         count = 0
