@@ -345,26 +345,25 @@ void ask_for_dropped(pointer self) {
                  [self] { self->state.asking_for_dropped = false; });
 }
 
-/// Since when all replicas of the partition were found equal; 0: not yet, or somebody may hold what
-/// is left of the time before, and bring it back with the partition. A cache compares nothing:
-/// there the grace alone counts, for marks that stayed would in the end leave room for nothing
-/// else.
+/// kai::in_sync_since of what this node knows. A cache compares nothing: there the grace alone
+/// counts, for marks that stayed would in the end leave room for nothing else.
 timestamp in_sync_since(sync_state& st, partition_id partition) {
-  auto result = st.context->now();
-  if (st.view->moves(partition))
+  auto& view = *st.view;
+  if (view.moves(partition))
     return 0;
   if (evicts(st))
-    return result;
-  for (size_t i = 0; i < st.view->topo.members.size(); ++i) {
+    return st.context->now();
+  auto replicas = view.replicas(partition);
+  std::vector<reap_witness> others;
+  for (size_t i = 0; i < view.topo.members.size(); ++i) {
     auto other = static_cast<member_index>(i);
-    if (other != st.view->self &&
-        partner_of(st, other).dropped_until < st.view->topo.changed_at[partition])
-      return 0;
+    if (other == view.self)
+      continue;
+    auto& known = partner_of(st, other);
+    others.push_back({std::find(replicas.begin(), replicas.end(), other) != replicas.end(),
+                      known.ever_equal_at[partition], known.dropped_until});
   }
-  for (auto other : st.view->replicas(partition))
-    if (other != st.view->self)
-      result = std::min(result, partner_of(st, other).ever_equal_at[partition]);
-  return result;
+  return kai::in_sync_since(st.context->now(), view.topo.changed_at[partition], others);
 }
 
 void reap_on(pointer self) {

@@ -40,28 +40,28 @@ caf::error damaged(const fs::path& path, const std::string& how) {
   return failure(errc::damaged, path.string() + " is damaged: " + how);
 }
 
-caf::error failed(const fs::path& path, const std::string& what) {
-  std::string why = errno == 0 ? "" : std::string{": "} + std::strerror(errno);
+/// `error`: of errno; 0: unknown.
+caf::error failed(const fs::path& path, const std::string& what, int error) {
+  std::string why = error == 0 ? "" : std::string{": "} + std::strerror(error);
   return failure(errc::storage_failed, path.string() + " can not be " + what + why);
 }
 
-/// Makes what is written at `path` survive a crash.
-bool make_durable(const fs::path& path) {
+/// Makes what is written at `path` survive a crash. 0, or what errno says.
+int make_durable(const fs::path& path) {
   auto fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  auto done = fd >= 0 && ::fsync(fd) == 0;
+  auto error = fd >= 0 && ::fsync(fd) == 0 ? 0 : errno;
   if (fd >= 0)
     ::close(fd);
-  return done;
+  return error;
 }
 
 caf::error give_name(const fs::path& path) {
-  std::error_code err;
-  if (!make_durable(unfinished(path)))
-    return failed(path, "made durable");
-  fs::rename(unfinished(path), path, err);
-  if (err || !make_durable(path.parent_path()))
-    return failed(path, "made durable");
-  return caf::none;
+  auto error = make_durable(unfinished(path));
+  if (error == 0 && ::rename(unfinished(path).c_str(), path.c_str()) != 0)
+    error = errno;
+  if (error == 0)
+    error = make_durable(path.parent_path());
+  return error == 0 ? caf::none : failed(path, "made durable", error);
 }
 
 /// A length and so many bytes; false at the end of the file or where there are fewer.
@@ -95,7 +95,19 @@ bool read_part(std::istream& in, std::string& part) {
 backup_writer::backup_writer(const fs::path& directory, partition_id partition)
     : path_(file_of(directory, partition)),
       out_(unfinished(path_), std::ios::binary | std::ios::trunc), partition_(partition) {
-  out_ << first_line(format);
+  error_ = out_ ? 0 : errno;
+  put(first_line(format));
+}
+
+void backup_writer::put(const std::string& bytes) {
+  errno = 0;
+  out_ << bytes;
+  note_failure();
+}
+
+void backup_writer::note_failure() {
+  if (!out_ && error_ == 0)
+    error_ = errno;
 }
 
 void backup_writer::add(std::string_view key, const record& value) {
@@ -105,7 +117,7 @@ void backup_writer::add(std::string_view key, const record& value) {
   byte_writer to{bytes};
   to.bytes(key);
   to.bytes(packed);
-  out_ << bytes;
+  put(bytes);
   ++keys_;
   bytes_ += packed.size();
 }
@@ -115,9 +127,11 @@ caf::error backup_writer::finish() {
   byte_writer to{bytes};
   to.bytes({});
   to.u64(keys_);
-  out_ << bytes;
+  put(bytes);
+  errno = 0;
   out_.close();
-  return out_ ? give_name(path_) : failed(path_, "written");
+  note_failure();
+  return out_ ? give_name(path_) : failed(path_, "written", error_);
 }
 
 caf::error read_backup(const fs::path& directory, partition_id partition,
@@ -125,7 +139,7 @@ caf::error read_backup(const fs::path& directory, partition_id partition,
   auto path = file_of(directory, partition);
   std::ifstream in{path, std::ios::binary};
   if (!in)
-    return failed(path, "read");
+    return failed(path, "read", errno);
   auto line = first_line(format);
   if (!in.read(line.data(), static_cast<std::streamsize>(line.size())) ||
       (line != first_line(format) && line != first_line(format_min)))
@@ -163,6 +177,7 @@ caf::error make_backup_directory(const fs::path& directory) {
 
 caf::error write_summary(const fs::path& directory, const backup_summary& x) {
   auto path = directory / summary_name;
+  errno = 0;
   std::ofstream out{unfinished(path), std::ios::trunc};
   out << nlohmann::json{{"format", format},
                         {"cluster", fmt::format("{:016x}", x.cluster_id)},
@@ -172,7 +187,7 @@ caf::error write_summary(const fs::path& directory, const backup_summary& x) {
              .dump()
       << "\n";
   out.close();
-  return out ? give_name(path) : failed(path, "written");
+  return out ? give_name(path) : failed(path, "written", errno);
 }
 
 caf::expected<backup_summary> read_summary(const fs::path& directory) {

@@ -39,8 +39,13 @@ public:
   uint64_t bytes() const { return bytes_; }
 
 private:
+  void put(const std::string& bytes);
+  void note_failure();
+
   std::filesystem::path path_;
   std::ofstream out_;
+  /// errno of what failed first; 0: nothing, or nothing is known.
+  int error_ = 0;
   partition_id partition_;
   uint64_t keys_ = 0;
   uint64_t bytes_ = 0;

@@ -1,5 +1,6 @@
 #include "apps/loop_directories.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -40,6 +41,31 @@ caf::expected<std::optional<member>> member_in(const std::string& directory) {
   return member_of(**opened);
 }
 
+/// Members whose data is in places that nobody is started for, and the number of the last.
+struct left_out {
+  std::vector<std::string> names;
+  uint64_t last = 0;
+};
+
+/// Looks at `directory_of(number)` for each of the numbers `wanted` and of those above `started`.
+template <class DirectoryOf>
+caf::expected<left_out> look_beyond(uint64_t started, std::vector<uint64_t> wanted,
+                                    DirectoryOf directory_of) {
+  left_out result;
+  for (auto i = started + 1; i <= limits::nodes_per_process_max; ++i)
+    wanted.push_back(i);
+  for (auto i : wanted) {
+    auto found = member_in(directory_of(i));
+    if (!found)
+      return std::move(found.error());
+    if (!*found)
+      continue;
+    result.names.push_back((*found)->name);
+    result.last = i;
+  }
+  return result;
+}
+
 bool is_free(const std::string& address, uint16_t port) {
   auto socket = caf::io::network::new_tcp_acceptor_impl(port, address.c_str(), true);
   if (socket)
@@ -57,54 +83,45 @@ caf::error check_loop_directories(const process_options& options) {
   if (options.node.storage.engine == engine_kind::memory)
     return caf::none;
   auto& directory = options.node.storage.directory;
-  std::string left_out;
-  std::string commands;
-  size_t loops = 1;
-  auto look = [&](const std::string& where, size_t number) {
-    auto found = member_in(where);
-    if (!found)
-      return std::move(found.error());
-    if (!*found)
-      return caf::error{};
-    auto& name = (*found)->name;
-    left_out += (left_out.empty() ? "" : ", ") + name;
-    commands += (commands.empty() ? "" : "; ") + ("kai-admin leave " + name);
-    loops = number;
-    return caf::error{};
+  // One loop uses the directory itself, several its subdirectories.
+  auto one = options.loops == 1;
+  auto place = [&](uint64_t number) {
+    return number == 0 ? directory : loop_directory(directory, number);
   };
-  if (options.loops > 1)
-    if (auto err = look(directory, 1))
-      return err;
-  for (auto i = options.loops == 1 ? 1 : options.loops + 1; i <= limits::nodes_per_process_max; ++i)
-    if (auto err = look(loop_directory(directory, i), i))
-      return err;
-  if (left_out.empty())
+  auto found = one ? look_beyond(0, {}, place) : look_beyond(options.loops, {0}, place);
+  if (!found)
+    return std::move(found.error());
+  if (found->names.empty())
     return caf::none;
-  return failure(errc::bad_configuration,
-                 "node.loops: storage.directory " + directory + " holds the data of " + left_out +
-                     ", which " + std::to_string(options.loops) +
-                     (options.loops == 1 ? " loop does" : " loops do") +
-                     " not run; start with node.loops=" + std::to_string(loops) +
-                     " and let it leave first (" + commands + "), or use another directory");
+  std::string names;
+  std::string commands;
+  for (auto& name : found->names) {
+    names += (names.empty() ? "" : ", ") + name;
+    commands += (commands.empty() ? "" : "; ") + ("kai-admin leave " + name);
+  }
+  return failure(
+      errc::bad_configuration,
+      "node.loops: storage.directory " + directory + " holds the data of " + names + ", which " +
+          std::to_string(options.loops) + (one ? " loop does" : " loops do") +
+          " not run; start with node.loops=" + std::to_string(std::max<uint64_t>(found->last, 1)) +
+          " and let it leave first (" + commands + "), or use another directory");
 }
 
 caf::error check_cluster_directory(const process_options& options, uint64_t nodes) {
   if (options.node.storage.engine == engine_kind::memory)
     return caf::none;
   auto& directory = options.node.storage.directory;
-  uint64_t last = 0;
-  for (uint64_t i = nodes + 1; i <= limits::nodes_per_process_max; ++i) {
-    auto found = member_in(fs::path{directory} / ("node" + std::to_string(i)));
-    if (!found)
-      return std::move(found.error());
-    if (*found)
-      last = i;
-  }
-  if (last == 0)
+  auto found = look_beyond(nodes, {}, [&](uint64_t number) {
+    return fs::path{directory} / ("node" + std::to_string(number));
+  });
+  if (!found)
+    return std::move(found.error());
+  if (found->names.empty())
     return caf::none;
+  auto last = std::to_string(found->last);
   return failure(errc::bad_configuration,
-                 "nodes: storage.directory " + directory + " holds the data of " +
-                     std::to_string(last) + " nodes; start with --nodes=" + std::to_string(last) +
+                 "nodes: storage.directory " + directory + " holds the data of " + last +
+                     " nodes; start with --nodes=" + last +
                      " and let those leave that are too many (`kai-admin leave NAME`, the last "
                      "ones first), or use another directory");
 }

@@ -61,6 +61,17 @@ std::vector<key_difference> differing_keys(const leaf_answer& mine, const leaf_a
   return result;
 }
 
+timestamp in_sync_since(timestamp now, uint64_t changed_at, std::span<const reap_witness> others) {
+  auto result = now;
+  for (auto& x : others) {
+    if (x.dropped_until < changed_at)
+      return 0;
+    if (x.is_replica)
+      result = std::min(result, x.equal_at);
+  }
+  return result;
+}
+
 bool reapable(timestamp over_since, timestamp in_sync, const sync_times& times) {
   return over_for(limits::reap_age(times.grace), over_since, times.now) && over_since < in_sync;
 }

@@ -44,6 +44,20 @@ struct key_difference {
 std::vector<key_difference> differing_keys(const leaf_answer& mine, const leaf_answer& theirs,
                                            const sync_times& times);
 
+/// What is known of another member where it comes to dropping records of a partition.
+struct reap_witness {
+  bool is_replica = false;
+  /// Up to when both were last found equal, by the hybrid clock; 0: never. Of a replica.
+  timestamp equal_at = 0;
+  /// The highest epoch by whose lists it has said to hold nothing but what is its own.
+  uint64_t dropped_until = 0;
+};
+
+/// Since when all replicas of a partition are known to be equal; 0: not yet. `changed_at`: the
+/// epoch of the last change of its list. Who may still hold what is left of the time before would
+/// bring it back with the partition, so every other member is heard, replica or not.
+timestamp in_sync_since(timestamp now, uint64_t changed_at, std::span<const reap_witness> others);
+
 /// Whether a record may be dropped: it was over before all replicas were last found equal, which
 /// was at `in_sync` (0: never), and for longer than limits::reap_age. An older copy of a replica's
 /// data that is put back just within the grace has until then to be compared.

@@ -91,3 +91,27 @@ TEST_CASE("a record goes when it is over, past the grace, and all replicas were 
   for (auto& x : {row{3601, false}, row{4499, false}, row{4501, true}})
     CHECK(reapable(now - static_cast<timestamp>(x.seconds_over) * second, now, times) == x.goes);
 }
+
+TEST_CASE("replicas are in sync since the last comparison with each, once nobody holds leftovers") {
+  constexpr uint64_t changed_at = 7;
+  struct row {
+    const char* what;
+    std::vector<reap_witness> others;
+    timestamp since;
+  };
+  const row rows[] = {
+      {"alone", {}, now},
+      {"the least of all replicas", {{true, 50, 7}, {true, 40, 8}, {true, 60, 7}}, 40},
+      {"one was never compared", {{true, 50, 7}, {true, 0, 7}}, 0},
+      {"a replica has older lists", {{true, 50, 7}, {true, 40, 6}}, 0},
+      {"who holds none of it has not dropped what it had", {{true, 50, 7}, {false, 0, 6}}, 0},
+      {"who holds none of it is not compared", {{true, 50, 7}, {false, 0, 7}}, 50},
+      {"none was in sync later than now", {{true, now + 5, 7}}, now},
+  };
+  for (auto& x : rows) {
+    INFO(x.what);
+    CHECK(in_sync_since(now, changed_at, x.others) == x.since);
+  }
+  // Lists that never changed leave nothing behind.
+  CHECK(in_sync_since(now, 0, std::vector<reap_witness>{{true, 50, 0}}) == 50);
+}
