@@ -209,6 +209,11 @@ int run(const admin_request& asked) {
   return run_once(asked, deadline);
 }
 
+/// What nobody could read was no success.
+int ended(int status) {
+  return std::cout.flush() ? status : complain("the answer can not be written to standard output");
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -216,8 +221,8 @@ int main(int argc, char** argv) {
   if (!asked)
     return complain(message_of(asked.error()), exit_used_wrongly);
   if (!asked->text.empty()) {
-    std::cout << asked->text << std::flush;
-    return 0;
+    std::cout << asked->text;
+    return ended(0);
   }
   // These take as long as they get on, once the node has answered.
   auto copies = asked->command == "backup" || asked->command == "restore";
@@ -231,5 +236,5 @@ int main(int argc, char** argv) {
     _exit(exit_failed);
   }
   auto status = outcome.get();
-  return copies && status == 0 ? copy_cluster(*asked) : status;
+  return ended(copies && status == 0 ? copy_cluster(*asked) : status);
 }

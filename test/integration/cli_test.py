@@ -23,6 +23,15 @@ class Usage(TestCase):
                 self.assertIn(program, result.stdout)
                 self.assertEqual(result.stderr, "")
 
+    def test_an_answer_that_nobody_can_read_is_no_success(self):
+        with Node(self.directory / "data", "--node.name=solo") as node, \
+                open("/dev/full", "w") as full:
+            for arguments in (["--help"], [f"--node={node.host}:{node.cluster}", "status", "--json"]):
+                result = subprocess.run([BIN / "kai-admin", *arguments], stdout=full,
+                                        stderr=subprocess.PIPE, text=True)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn("can not be written", result.stderr)
+
     def test_a_wrong_argument_ends_with_2_and_starts_nothing(self):
         for program in ("kai-node", "kai-cluster"):
             for argument, name in (("--memcache.port=70000", "memcache.port"),
