@@ -32,9 +32,8 @@ record_table::record_table(unsigned segment_bits)
     : segment_bits_(segment_bits), segments_(size_t{1} << segment_bits) {}
 
 std::string_view record_table::key_of(const blob& item) {
-  byte_reader reader{item.view()};
-  reader.u32();
-  return reader.bytes();
+  // The head is not even looked at: its owner may change it meanwhile.
+  return byte_reader{item.view().substr(sizeof(uint32_t))}.bytes();
 }
 
 size_t record_table::segment_of(uint64_t hash) const {
