@@ -185,14 +185,19 @@ void rested(pointer self) {
 
 // --- recovering ----------------------------------------------------------------------------------
 
-/// What the vnodes say to be behind is compared with everybody, from now on.
-void take_behind(pointer self, const partition_list& found) {
+/// What the vnodes say to be behind is compared with everybody, from now on. `anew`: also what is
+/// known to be behind since earlier.
+void take_behind(pointer self, const partition_list& found, bool anew) {
   auto& st = self->state;
   auto time = now(self);
   auto fresh = false;
   for (auto x : found) {
-    if (!st.view->owns(st.view->self, x) || !st.behind.try_emplace(x, st.context->now()).second)
+    if (!st.view->owns(st.view->self, x))
       continue;
+    auto [known, first] = st.behind.try_emplace(x, 0);
+    if (!first && !anew)
+      continue;
+    known->second = st.context->now();
     fresh = true;
     for (auto& [name, y] : st.partners)
       y.equal_at[x] = 0;
@@ -207,9 +212,10 @@ void ask_vnodes(pointer self) {
   for (size_t i = 0; i < vnodes.size(); ++i)
     self->request(vnodes[i], limits::service_deadline, behind_atom::value)
         .then(
-            [self, i](const partition_list& found) {
-              self->state.heard.insert(i);
-              take_behind(self, found);
+            [self, i, stops = self->state.stops](const partition_list& found) {
+              auto& st = self->state;
+              auto first = stops == st.stops && st.heard.insert(i).second;
+              take_behind(self, found, first);
             },
             [self](const caf::error&) {
               // One that is busy, or not started yet, is asked again.
@@ -264,7 +270,8 @@ void end_recovery(pointer self) {
   auto& st = self->state;
   auto everybody =
       std::all_of(st.view->alive.begin(), st.view->alive.end(), [](bool x) { return x; });
-  if (st.behind.empty() || (!everybody && now(self) - st.started < limits::recovery_patience))
+  if (st.behind.empty() || st.heard.size() < st.vnodes.size() ||
+      (!everybody && now(self) - st.started < limits::recovery_patience))
     return;
   // By when they were known to be behind.
   std::map<timestamp, partition_list> done;
@@ -293,7 +300,8 @@ void end_recovery(pointer self) {
                          everybody ? "" : " that can be reached");
 }
 
-/// This node was stopped for a while: it missed writes.
+/// This node was stopped for a while: it missed writes. The vnodes find that out as well, maybe
+/// later, and are behind since then: nothing ends before each has said so.
 void fall_behind(pointer self) {
   auto& st = self->state;
   partition_list all;
@@ -301,7 +309,10 @@ void fall_behind(pointer self) {
   for (auto& x : st.vnodes)
     self->send(x, behind_atom::value, all, st.context->now());
   st.behind.clear();
-  take_behind(self, all);
+  st.heard.clear();
+  ++st.stops;
+  st.next_poll = st.last_tick;
+  take_behind(self, all, true);
   st.context->log.info("stopped for a while: recovering");
 }
 

@@ -54,9 +54,11 @@ struct sync_state {
   view_ptr view;
   survey_desk surveys;
   std::map<std::string, partner> partners;
-  /// Vnodes that have said which partitions are behind; all partitions count as such until all
-  /// have.
+  /// Vnodes that have said which partitions are behind, since the start or the last stop of the
+  /// process; all partitions count as such until all have.
   std::set<size_t> heard;
+  /// Of the process, since the start: what a vnode was asked before one tells nothing after it.
+  uint64_t stops = 0;
   /// Own partitions that are behind, and since when this is known.
   std::map<partition_id, timestamp> behind;
   /// When all live members were last asked for hints for this node and had none.

@@ -584,7 +584,10 @@ vnode_actor::behavior_type vnode(pointer self, context_ptr context, std::shared_
         self->state.hints.count_some(storage, limits::counted_per_tick);
       },
       [self](report_atom) { return report(self->state); },
-      [self](behind_atom) { return behind_partitions(self->state); },
+      [self](behind_atom) {
+        at_work here{self};
+        return behind_partitions(self->state);
+      },
       [self](behind_atom, const partition_list& partitions, timestamp since) {
         self->state.fall_behind(partitions, since);
       },

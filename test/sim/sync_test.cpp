@@ -3,6 +3,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 
+#include "actors/sync.hpp"
 #include "actors/vnode.hpp"
 #include "test/sim/simulation.hpp"
 #include "test/support/virtual_time.hpp"
@@ -202,4 +203,26 @@ TEST_CASE("a wall clock that is set back by much hides nothing and keeps nothing
     for (size_t i = 0; i < 3; ++i)
       CHECK(values_of(*cluster, i, count) == count);
   }
+}
+
+TEST_CASE("a node that was stopped recovers until its vnodes say so, though they notice later") {
+  sim_options options;
+  options.nodes = 3;
+  options.vnodes = 2;
+  options.node.storage.engine = engine_kind::leveldb;
+  auto cluster = sim_cluster::founded(options);
+  auto& node = cluster->node(0);
+  auto& sync = state_of<sync_state>(node.sync);
+  auto recovering = [&] { return sync.heard.size() < node.vnodes.size() || !sync.behind.empty(); };
+  // As after a stop of the whole process: each finds out when it has something to do.
+  constexpr auto stop = 2s;
+  sync.last_tick -= stop;
+  REQUIRE(cluster->run_until(recovering, 10s));
+  for (auto& x : node.vnodes)
+    state_of<vnode_state>(x).idle_since -= stop;
+  REQUIRE(cluster->run_until([&] { return !recovering(); }, 30s));
+  cluster->run_idle();
+  for (auto& x : node.vnodes)
+    for (auto since : state_of<vnode_state>(x).behind)
+      REQUIRE(since == 0);
 }
