@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "actors/process_pulse.hpp"
 #include "protocol/limits.hpp"
 
 namespace kai {
@@ -214,6 +215,7 @@ local_gateway_actor::behavior_type gateway(pointer self, io_loop_ptr loop) {
       [self](flush_batch_atom) { flush(self); },
       [self](tick_atom) {
         self->delayed_send(self, limits::peer_tick, tick_atom::value);
+        pulse().beat(process_pulse::time_point::clock::now());
         self->state.loop->tick(self->home_system().clock().now());
       },
       [self](const view_ptr& view) {

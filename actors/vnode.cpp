@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "actors/process_pulse.hpp"
 #include "actors/vnode_upkeep.hpp"
 #include "protocol/limits.hpp"
 
@@ -347,10 +348,15 @@ public:
   at_work& operator=(const at_work&) = delete;
   ~at_work() {
     auto& st = self_->state;
-    // Only what a disk is asked for takes so long that it might pass for a stop.
-    st.idle_since = st.window ? now() : began_;
-    if (st.window)
-      st.window->alive(st.idle_since);
+    st.idle_since = began_;
+    if (!st.window)
+      return;
+    // What a disk is asked for may take as long as a stop, and is none; but the process may have
+    // been stopped meanwhile.
+    st.idle_since = now();
+    if (st.idle_since - began_ > limits::probe_timeout && pulse().missed(began_, st.idle_since))
+      st.fall_behind();
+    st.window->alive(st.idle_since);
   }
 
 private:
